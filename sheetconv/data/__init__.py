@@ -1,0 +1,1 @@
+"""Pixels in: hub datasets, local folders, images, arrays and the built-in handwriting."""

@@ -1,0 +1,1 @@
+"""How each torch operator computes one cell: one file per family of operators."""

@@ -1,0 +1,1 @@
+"""From a workbook back: safe reading, recalculation engines, verification."""

@@ -1,0 +1,1 @@
+"""Precedents and receptive fields, from the formulas that are really in a file."""
