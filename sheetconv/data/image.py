@@ -1,0 +1,131 @@
+"""One picture or array from a file, as the network wants it."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from sheetconv.data.decode import MAX_PIXELS
+from sheetconv.errors import DataError, UsageError
+
+MAX_VALUES = 1 << 26
+_SIZE, _BOX = 28, 20
+_INK = 0.1  # of the range between paper and pen: what counts as paper
+
+
+def digit_from_image(path: Path) -> np.ndarray:
+    """The picture of one digit as MNIST would hold it: float64 (28, 28), ink 1 on 0.
+
+    Dark on light or light on dark (decided from the border), any size, grey, colour or alpha. As MNIST's
+    authors did (yann.lecun.com/exdb/mnist): cropped, scaled into 20×20 keeping its proportions, and placed
+    with its centre of mass in the middle of 28×28. Raises `DataError` for a missing, unreadable, too large
+    or blank picture.
+    """
+    from PIL import Image
+
+    ink = _ink(_grey(path), path)
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = _BOX / max(ink.shape)
+    height, width = (max(1, round(n * scale)) for n in ink.shape)
+    small = Image.fromarray(ink.astype(np.float32)).resize((width, height), Image.Resampling.LANCZOS)
+    digit = np.clip(np.asarray(small, np.float64), 0, 1)
+    top = round(_SIZE / 2 - _centre(digit.sum(1)))
+    left = round(_SIZE / 2 - _centre(digit.sum(0)))
+    top = min(max(top, 0), _SIZE - height)
+    left = min(max(left, 0), _SIZE - width)
+    out = np.zeros((_SIZE, _SIZE))
+    out[top : top + height, left : left + width] = digit / digit.max()
+    return out
+
+
+def array_input(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """float64 of `shape`, (C, H, W) or (C, L), from a .npy file, or from an image resized to (H, W), 0…1.
+
+    Raises `DataError` where the file is missing, too large, of another shape, or holds NaN or infinity.
+    """
+    if path.suffix != ".npy":
+        return _image_input(path, shape)
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot read {path} as a .npy array: {error}") from error
+    if found.dtype.kind not in "fiub" or found.size > MAX_VALUES:
+        raise DataError(f"{path} holds {found.size:,} values of {found.dtype}; expected numbers")
+    if found.shape != tuple(shape):
+        raise DataError(f"{path} has shape {found.shape}; the network needs {tuple(shape)}")
+    values = np.array(found, np.float64)
+    if not np.isfinite(values).all():
+        raise DataError(f"{path} holds values that are not finite numbers")
+    return values
+
+
+def random_input(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """float64 of `shape`, standard normal, from `seed`."""
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def _image_input(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    from PIL import Image
+
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise UsageError(f"an image cannot fill the shape {tuple(shape)}; give a .npy file")
+    channels, height, width = shape
+    image = _load(path).convert("L" if channels == 1 else "RGB")
+    values = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), np.float64) / 255
+    return values[None] if channels == 1 else np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def _load(path: Path):  # type: ignore[no-untyped-def]
+    from PIL import Image, ImageOps
+
+    if not path.is_file():
+        raise DataError(f"there is no image file at {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                if image.size[0] * image.size[1] > MAX_PIXELS:
+                    raise DataError(
+                        f"{path} has {image.size[0]}×{image.size[1]} pixels: too large; scale it down"
+                    )
+                image.load()
+                return ImageOps.exif_transpose(image)
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's plugins raise many kinds on hostile files
+        raise DataError(f"{path} is not an image that can be read ({type(error).__name__})") from error
+
+
+def _grey(path: Path) -> np.ndarray:
+    """float64 (H, W) in 0…1; transparent parts become white, or black where all that shows is light."""
+    from PIL import Image
+
+    image = _load(path)
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image, np.float64)
+        return values / max(65_535.0, values.max())
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        values = np.asarray(rgba.convert("L"), np.float64) / 255
+        alpha = np.asarray(rgba.getchannel("A"), np.float64) / 255
+        shown = (values * alpha).sum() / max(alpha.sum(), 1e-9)
+        paper = 0.0 if shown > 0.5 and alpha.min() < 0.5 else 1.0
+        return values * alpha + paper * (1 - alpha)
+    return np.asarray(image.convert("L", dither=Image.Dither.NONE), np.float64) / 255
+
+
+def _ink(grey: np.ndarray, path: Path) -> np.ndarray:
+    """Ink 1, paper 0: the border tells what paper is."""
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    paper = float(np.median(border))
+    away = grey.max() - paper, paper - grey.min()
+    reach = max(away)
+    if reach < 0.05:
+        raise DataError(f"{path} is blank: no digit stands out from its background")
+    ink = (grey - paper if away[0] > away[1] else paper - grey) / reach
+    return np.where(ink < _INK, 0.0, ink)
+
+
+def _centre(mass: np.ndarray) -> float:
+    return float((mass * (np.arange(len(mass)) + 0.5)).sum() / mass.sum())

@@ -1,0 +1,111 @@
+"""The digit for a workbook: which image, from where, and why."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sheetconv.data.image import digit_from_image
+from sheetconv.data.sources import Source, find
+from sheetconv.errors import DataError, UsageError
+
+DEFAULT_INDEX = 7  # the lesson's "3" in MNIST's training images
+
+
+@dataclass
+class Picked:
+    """Images for a workbook, the chosen one first.
+
+    `images` float64 in 0…1, (K, H, W) for grey or (K, C, H, W) for colour; `labels` are class numbers, None
+    where unknown; `captions` are a line each; `source` names the data; `reason` says why it was taken.
+    """
+
+    images: np.ndarray
+    labels: list[int | None]
+    captions: list[str]
+    source: str
+    reason: str
+
+
+def pick(
+    dataset: str | None = None,
+    split: str = "train",
+    index: int | None = None,
+    digit: int | None = None,
+    image: Path | None = None,
+    others: int = 9,
+) -> Picked:
+    """Choose an image by number, by class (the first of it), or from a file, and up to `others` more.
+
+    With nothing given: training image 7 of MNIST where it is cached or can be reached, else the built-in
+    handwriting. Raises `UsageError` for options that exclude each other, `DataError` for what is not there.
+    """
+    given = [n for n, v in (("--index", index), ("--digit", digit), ("--image", image)) if v is not None]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} exclude each other; give one")
+    if image is not None:
+        if dataset is not None:
+            raise UsageError("--image and --dataset exclude each other; give one")
+        return _from_file(image, others)
+    if dataset is not None:
+        return _from_source(find(dataset, split), split, index, digit, others, "as asked for")
+    try:
+        source, reason = find("mnist", split), "no dataset was given: MNIST is at hand"
+    except DataError:
+        source, reason = (
+            find("builtin", split),
+            "no dataset was given and MNIST is neither cached nor reachable",
+        )
+        if index is None and digit is None:
+            digit = 3
+    return _from_source(source, split, index, digit, others, reason)
+
+
+def _from_source(
+    source: Source, split: str, index: int | None, digit: int | None, others: int, reason: str
+) -> Picked:
+    labels, names = source.labels()
+    chosen = _chosen(labels, names, index, digit, source.source)
+    rows = [chosen, *_others(labels, chosen, others)]
+    pixels = source.reader.read_images(rows).astype(np.float64) / 255
+    if pixels.ndim == 4:
+        pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    kinds = [int(labels[row]) for row in rows]
+    word = {"train": "training"}.get(split, split)
+    captions = [f"{word} image {row}: {names[kind]}" for row, kind in zip(rows, kinds, strict=True)]
+    return Picked(pixels, list(kinds), captions, source.source, reason)
+
+
+def _chosen(labels: np.ndarray, names: list[str], index: int | None, digit: int | None, where: str) -> int:
+    if digit is not None:
+        found = np.flatnonzero(labels == digit)
+        if not len(found):
+            raise DataError(f"{where} has no image of class {digit}; its classes are 0 to {len(names) - 1}")
+        return int(found[0])
+    if index is None:
+        return min(DEFAULT_INDEX, len(labels) - 1)
+    if not 0 <= index < len(labels):
+        raise DataError(
+            f"{where} has {len(labels):,} images, so there is no image {index}; give 0 to {len(labels) - 1}"
+        )
+    return index
+
+
+def _others(labels: np.ndarray, chosen: int, count: int) -> list[int]:
+    """The first image of each other class, then whatever comes first, up to `count`."""
+    _, firsts = np.unique(labels, return_index=True)
+    rows = [int(row) for row in firsts if labels[row] != labels[chosen]]
+    more = (row for row in range(min(len(labels), 2 * count + 2)) if row != chosen and row not in rows)
+    return [*rows, *more][: max(0, count)]
+
+
+def _from_file(path: Path, others: int) -> Picked:
+    digit = digit_from_image(path)[None]
+    labels: list[int | None] = [None]
+    captions = [path.name]
+    if others:
+        rest = pick("builtin", "train", digit=0, others=others - 1)
+        digit = np.concatenate([digit, rest.images])
+        labels += rest.labels
+        captions += [f"built-in handwriting, {caption}" for caption in rest.captions]
+    return Picked(digit, labels, captions, f"the image {path.name}", "as asked for")
