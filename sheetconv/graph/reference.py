@@ -1,0 +1,87 @@
+"""What torch computes: the operators of a graph, run by torch itself in float64.
+
+This is the reference that formulas are verified against. It runs operators by name from an allow-list (those
+that have a rule, and the few that describe a rule's intermediate results), so that a manifest from a stranger
+can name nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+
+from sheetconv.errors import WorkbookError
+from sheetconv.graph.tensor import Graph, Operation, Tensor
+from sheetconv.ops.registry import RULES, load
+
+_INTERMEDIATE = ("aten.var.correction",)
+
+# Element of a tuple result; digit number `pick` (counted from 1) of a stack of images.
+_OWN = {
+    "getitem": lambda values, which: values[which],
+    "choose": lambda pick, stack: stack[int(pick.item()) - 1].unsqueeze(0),
+}
+
+
+def allowed() -> frozenset[str]:
+    """Names of all operators that may run."""
+    load()
+    return frozenset((*RULES, *_INTERMEDIATE, *_OWN))
+
+
+def overload(target: str) -> Any:
+    """torch's operator by its name (``aten.conv2d.default``).
+
+    Raises `WorkbookError` for a name that is not allowed.
+    """
+    if target not in allowed():
+        raise WorkbookError(f"operator {target!r} is not one that sheetconv runs")
+    if target in _OWN:
+        return _OWN[target]
+    _, name, variant = target.split(".")
+    return getattr(getattr(torch.ops.aten, name), variant)
+
+
+def schema(target: str) -> list[Any]:
+    """The arguments of an operator as torch declares them."""
+    return list(overload(target)._schema.arguments) if target not in _OWN else []
+
+
+def run(operation: Operation, values: Mapping[Tensor, torch.Tensor]) -> torch.Tensor:
+    """The result of an operation, from the values of the tensors in it."""
+
+    def resolve(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return values[value]
+        if isinstance(value, Operation):
+            return run(value, values)
+        if isinstance(value, list | tuple):
+            return [resolve(v) for v in value]
+        return value
+
+    arguments = [resolve(a) for a in operation.arguments]
+    operator = overload(operation.target)
+    declared = schema(operation.target)
+    if not declared:
+        return operator(*arguments)  # type: ignore[no-any-return]
+    named = {d.name: a for d, a in zip(declared, arguments, strict=False) if d.kwarg_only and a is not None}
+    plain = [a for d, a in zip(declared, arguments, strict=False) if not d.kwarg_only]
+    return operator(*plain, **named)  # type: ignore[no-any-return]
+
+
+def evaluate(
+    graph: Graph | Iterable[Tensor], stored: Mapping[Tensor, torch.Tensor], device: str = "cpu"
+) -> dict[Tensor, torch.Tensor]:
+    """Every tensor of the graph in float64, from the values of inputs and parameters (any shape, C order).
+
+    Tensors that are in `stored` already are not computed again.
+    """
+    values = {t: v.to(device=device, dtype=torch.float64).reshape(t.state_shape) for t, v in stored.items()}
+    with torch.no_grad():
+        for tensor in graph:
+            if tensor not in values:
+                assert tensor.operation is not None, tensor
+                values[tensor] = run(tensor.operation, values)
+    return values

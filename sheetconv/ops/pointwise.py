@@ -1,0 +1,141 @@
+"""Activations and other functions of one value.
+
+The forms are those that every spreadsheet engine computes to about 1e-15: no overflow in a sigmoid, no
+ERF (one engine has it only to 1e-10; the gamma distribution gives it exactly).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from sheetconv.graph.expr import Binary, Expr, Negative, as_expr, call
+from sheetconv.graph.tensor import Tensor
+from sheetconv.ops.registry import Build, example, rule
+
+Formula = Callable[..., Expr]
+
+
+def _larger(a: Expr, b: float) -> Expr:
+    return Binary(">", a, as_expr(b))
+
+
+def _sigmoid(x: Expr) -> Expr:
+    return 1 / (1 + call("EXP", call("MIN", Negative(x), 700)))
+
+
+def _erf_gelu(x: Expr) -> Expr:
+    # Φ(x) by the gamma distribution: erf(z) = sign(z)·P(1/2, z²)
+    phi = 1 + call("SIGN", x) * call("GAMMADIST", x * x / 2, 0.5, 1, 1)
+    return x * phi / 2
+
+
+def _tanh_gelu(x: Expr) -> Expr:
+    inner = as_expr(math.sqrt(2 / math.pi)) * (x + 0.044715 * x * x * x)
+    return 0.5 * x * (1 + call("TANH", inner))
+
+
+def _gelu(x: Expr, approximate: str = "none") -> Expr:
+    return _tanh_gelu(x) if approximate == "tanh" else _erf_gelu(x)
+
+
+def _leaky_relu(x: Expr, slope: float = 0.01) -> Expr:
+    return call("IF", _larger(x, 0), x, slope * x)
+
+
+def _elu(x: Expr, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Expr:
+    grown = x if input_scale == 1 else input_scale * x
+    negative = alpha * (call("EXP", call("MIN", grown, 0)) - 1)
+    chosen = call("IF", _larger(x, 0), x, negative)
+    return chosen if scale == 1 else scale * chosen
+
+
+def _softplus(x: Expr, beta: float = 1.0, threshold: float = 20.0) -> Expr:
+    # torch returns x itself beyond the threshold
+    z = x if beta == 1 else beta * x
+    soft = call("LN", 1 + call("EXP", call("MIN", z, threshold)))
+    return call("IF", _larger(z, threshold), x, soft if beta == 1 else soft / beta)
+
+
+def _relu6(x: Expr) -> Expr:
+    return call("MIN", call("MAX", x, 0), 6)
+
+
+def _hard_sigmoid(x: Expr) -> Expr:
+    return call("MIN", call("MAX", x + 3, 0), 6) / 6
+
+
+def _hard_swish(x: Expr) -> Expr:
+    return x * call("MIN", call("MAX", x + 3, 0), 6) / 6
+
+
+def _clamp(x: Expr, low: Any = None, high: Any = None) -> Expr:
+    bounded = x if low is None else call("MAX", x, low)
+    return bounded if high is None else call("MIN", bounded, high)
+
+
+# aten name: (title, formula, whether results can be negative)
+_FUNCTIONS: dict[str, tuple[str, Formula, bool]] = {
+    "relu": ("ReLU", lambda x: call("MAX", 0, x), False),
+    "leaky_relu": ("LeakyReLU", _leaky_relu, True),
+    "gelu": ("GELU", _gelu, True),
+    "silu": ("SiLU", lambda x: x * _sigmoid(x), True),
+    "sigmoid": ("Sigmoid", _sigmoid, False),
+    "tanh": ("Tanh", lambda x: call("TANH", x), True),
+    "elu": ("ELU", _elu, True),
+    "softplus": ("Softplus", _softplus, False),
+    "hardswish": ("Hardswish", _hard_swish, True),
+    "hardsigmoid": ("Hardsigmoid", _hard_sigmoid, False),
+    "relu6": ("ReLU6", _relu6, False),
+    "hardtanh": ("Hardtanh", _clamp, True),
+    "clamp": ("Clamp", _clamp, True),
+    "neg": ("Negative", lambda x: Negative(x), True),
+    "exp": ("Exp", lambda x: call("EXP", x), False),
+    "log": ("Log", lambda x: call("LN", x), True),
+    "sqrt": ("Square root", lambda x: call("SQRT", x), False),
+    "rsqrt": ("1 / square root", lambda x: 1 / call("SQRT", x), False),
+    "abs": ("Absolute value", lambda x: call("ABS", x), False),
+    "square": ("Square", lambda x: x * x, False),
+    "reciprocal": ("Reciprocal", lambda x: 1 / x, True),
+}
+
+
+def _compile(build: Build, x: Tensor, *options: Any) -> Tensor:
+    title, formula, signed = _FUNCTIONS[build.target.split(".")[1].rstrip("_")]
+    build.title = title
+    out = build.axes()
+    return build.emit(out, formula(x.at(*out.axes), *options), signed=signed)
+
+
+for _name in _FUNCTIONS:
+    rule(f"aten.{_name}.default", f"aten.{_name}_.default", kind=_name)(_compile)
+
+
+class _Zoo(nn.Module):
+    def __init__(self, *functions: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.functions = functions
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([f(x) for f in self.functions], 1)
+
+
+@example("activations", (1, 1, 4, 4))
+def _activations() -> nn.Module:
+    f = nn.functional
+    return _Zoo(
+        torch.relu, f.leaky_relu, f.gelu, lambda x: f.gelu(x, approximate="tanh"), f.silu, torch.sigmoid,
+        torch.tanh, f.elu, lambda x: f.softplus(20 * x), f.hardswish, f.hardsigmoid, f.relu6, f.hardtanh,
+    )  # fmt: skip
+
+
+@example("functions", (1, 1, 3, 3))
+def _functions() -> nn.Module:
+    return _Zoo(
+        torch.exp, lambda x: torch.log(x.abs() + 1), lambda x: torch.sqrt(x * x + 1), lambda x: -x,
+        lambda x: x.clamp(-0.5, 0.5), lambda x: torch.rsqrt(x.square() + 2), lambda x: (x.abs() + 1).reciprocal(),
+    )  # fmt: skip

@@ -1,0 +1,155 @@
+"""Pooling: the maximum or the mean of a window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from sheetconv.graph.expr import Aggregate, Coefficient, Expr
+from sheetconv.graph.index import Index, Lookup, Var
+from sheetconv.graph.tensor import Operation, Tensor
+from sheetconv.ops.conv import describe, per_axis, times
+from sheetconv.ops.registry import Build, example, rule
+
+
+def _windows(
+    x: Tensor, out: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> tuple[list[Index], list[Var], Index | None]:
+    """Where the windows lie in `x`, their variables, and which elements count if some must not be read.
+
+    Elements beyond the input are blank margin cells, which MAX and AVERAGE pass over; they are left out of
+    the formula only where they could not be part of a range (dilated windows).
+    """
+    place = out.axes[len(out.shape) - len(kernel) :]
+    sizes = x.shape[len(x.shape) - len(kernel) :]
+    taps = [Var(f"k{a.name}", k) for a, k in zip(place, kernel, strict=True)]
+    at = [s * a + d * t - p for a, s, d, t, p in zip(place, stride, dilation, taps, padding, strict=True)]
+    inside: Index | None = None
+    if any(d > 1 for d in dilation):
+        for i, size in zip(at, sizes, strict=True):
+            here = (i >= 0) & (i < size)
+            inside = here if inside is None else inside & here
+    return at, taps, inside
+
+
+@rule("aten.max_pool2d.default", "aten.max_pool1d.default", kind="maxpool")
+def max_pool(
+    build: Build, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> Tensor:
+    """The maximum of each window (ceil_mode lets windows hang over the far border)."""
+    rank = 2 if "2d" in build.target else 1
+    kernel, dilation, padding = per_axis(kernel, rank), per_axis(dilation, rank), per_axis(padding, rank)
+    stride = per_axis(stride, rank) if stride else kernel
+    build.title = describe(f"MaxPool{rank}d", kernel, stride=stride, padding=padding, dilation=dilation)
+    out = build.axes()
+    at, taps, inside = _windows(x, out, kernel, stride, padding, dilation)
+    lead = out.axes[: len(out.shape) - rank]
+    return build.emit(out, Aggregate("MAX", (x.at(*lead, *at),), tuple(taps), inside), signed=x.signed)
+
+
+def _counts(size: int, out: int, kernel: int, stride: int, padding: int) -> np.ndarray:
+    """Cells of each window within the padded input: the divisor when padding counts (torch's rule)."""
+    start = np.arange(out) * stride - padding
+    return np.minimum(start + kernel, size + padding) - start
+
+
+@rule("aten.avg_pool2d.default", "aten.avg_pool1d.default", kind="avgpool")
+def avg_pool(
+    build: Build,
+    x: Tensor,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of each window; the padding counts as zeros unless `count_include_pad` is off."""
+    rank = 2 if "2d" in build.target else 1
+    kernel, padding = per_axis(kernel, rank), per_axis(padding, rank)
+    stride = per_axis(stride, rank) if stride else kernel
+    build.title = describe(f"AvgPool{rank}d", kernel, stride=stride, padding=padding)
+    out = build.axes()
+    at, taps, _ = _windows(x, out, kernel, stride, padding, (1,) * rank)
+    read = x.at(*out.axes[: len(out.shape) - rank], *at)
+    counts = [
+        _counts(*sizes)
+        for sizes in zip(x.shape[-rank:], out.shape[-rank:], kernel, stride, padding, strict=True)
+    ]
+    full = all((c == k).all() for c, k in zip(counts, kernel, strict=True))
+    plain = not any(padding) and full
+    expr: Expr
+    if divisor_override is None and (plain or not count_include_pad):
+        expr = Aggregate("AVERAGE", (read,), tuple(taps))
+    else:
+        table = counts[0] if rank == 1 else np.multiply.outer(counts[0], counts[1])
+        if divisor_override is not None:
+            table = np.full_like(table, divisor_override)
+        divisor = Coefficient(table.astype(float), tuple(out.axes[-rank:]))
+        expr = Aggregate("SUM", (read,), tuple(taps)) / divisor
+    return build.emit(out, expr, signed=x.signed)
+
+
+@rule("aten.adaptive_avg_pool2d.default", "aten.adaptive_avg_pool1d.default", kind="avgpool")
+def adaptive_avg(build: Build, x: Tensor, size: Any) -> Tensor:
+    """Means of windows from floor(i·H/h) to ceil((i+1)·H/h), as torch splits them."""
+    return _adaptive(build, x, "AVERAGE", 2 if "2d" in build.target else 1)
+
+
+@rule("aten.adaptive_max_pool2d.default", "aten.adaptive_max_pool1d.default", kind="maxpool")
+def adaptive_max(build: Build, x: Tensor, size: Any) -> Tensor:
+    """Maxima of the same windows."""
+    return _adaptive(build, x, "MAX", 2 if "2d" in build.target else 1)
+
+
+def _adaptive(build: Build, x: Tensor, function: str, rank: int) -> Tensor:
+    out = build.axes()
+    lead = out.axes[: len(out.shape) - rank]
+    at, taps, inside = [], [], None
+    for axis, size in zip(out.axes[-rank:], x.shape[-rank:], strict=True):
+        starts = np.arange(axis.size) * size // axis.size
+        lengths = -(-(np.arange(1, axis.size + 1) * size) // axis.size) - starts
+        tap = Var(f"k{axis.name}", int(lengths.max()))
+        at.append(Lookup(starts, axis) + tap)
+        taps.append(tap)
+        if lengths.min() != lengths.max():
+            here = tap < Lookup(lengths, axis)
+            inside = here if inside is None else inside & here
+    name = "AvgPool" if function == "AVERAGE" else "MaxPool"
+    build.title = f"Adaptive{name}{rank}d to {times(out.shape[-rank:])}"
+    expr = Aggregate(function, (x.at(*lead, *at),), tuple(taps), inside)
+    # torch's adaptive max-pool returns the positions of the maxima too
+    values = Operation("getitem", (build.operation, 0)) if function == "MAX" else None
+    return build.emit(out, expr, operation=values, signed=x.signed)
+
+
+@example("max_pool2d ceil_mode, padding", (1, 2, 7, 7))
+def _max_ceil() -> nn.Module:
+    return nn.MaxPool2d(3, 2, padding=1, ceil_mode=True)
+
+
+@example("max_pool2d dilation, negative values", (1, 1, 8, 8))
+def _max_dilated() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 1, 1), nn.MaxPool2d(2, 1, padding=1, dilation=2))
+
+
+@example("avg_pool2d padding counted", (1, 2, 6, 7))
+def _avg_counted() -> nn.Module:
+    return nn.AvgPool2d(3, 2, padding=1, ceil_mode=True)
+
+
+@example("avg_pool2d padding not counted", (1, 1, 6, 6))
+def _avg_not_counted() -> nn.Module:
+    return nn.AvgPool2d(3, 2, padding=1, count_include_pad=False)
+
+
+@example("adaptive pools", (1, 2, 7, 9))
+def _adaptive_pools() -> nn.Module:
+    return nn.Sequential(nn.AdaptiveAvgPool2d((5, 4)), nn.AdaptiveMaxPool2d((2, 3)))
+
+
+@example("pools in one dimension", (1, 2, 11))
+def _one_dimension() -> nn.Module:
+    return nn.Sequential(nn.MaxPool1d(2), nn.AvgPool1d(3, 1, padding=1), nn.AdaptiveAvgPool1d(2))

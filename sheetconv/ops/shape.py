@@ -1,0 +1,202 @@
+"""Operators that only move elements: views, which need no cells, and copies, which a reader wants to see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from sheetconv.errors import UnsupportedOperator
+from sheetconv.graph.expr import Expr, Number, Select
+from sheetconv.graph.index import Index, IndexLike
+from sheetconv.graph.tensor import Operation, Tensor
+from sheetconv.ops.registry import Build, example, rule
+
+
+def _unflatten(flat: Index, shape: tuple[int, ...]) -> list[IndexLike]:
+    found: list[IndexLike] = []
+    for size in reversed(shape):
+        found.append(flat % size)
+        flat = flat // size
+    return found[::-1]
+
+
+@rule(
+    "aten.flatten.using_ints",
+    "aten.view.default",
+    "aten.reshape.default",
+    "aten.unflatten.int",
+    "aten.squeeze.default",
+    "aten.squeeze.dim",
+    "aten.squeeze.dims",
+    "aten.unsqueeze.default",
+    kind="reshape",
+)
+def reshape(build: Build, x: Tensor, *sizes: Any) -> Tensor:
+    """The same elements in C order under another shape."""
+    build.title = f"{build.target.split('.')[1].capitalize()} to {'×'.join(map(str, build.shape))}"
+
+    def index(*axes: Index) -> list[IndexLike]:
+        flat: IndexLike = 0
+        for axis, size in zip(axes, build.shape, strict=True):
+            flat = flat * size + axis if size > 1 else flat
+        return _unflatten(flat if isinstance(flat, Index) else axes[0] * 0, x.shape)
+
+    return build.view(x, index)
+
+
+@rule("aten.permute.default", "aten.transpose.int", "aten.t.default", "aten.numpy_T.default", kind="permute")
+def permute(build: Build, x: Tensor, *dims: Any) -> Tensor:
+    """Axes in another order."""
+    rank = len(x.shape)
+    order = list(range(rank))
+    if "transpose" in build.target:
+        a, b = dims[0] % rank, dims[1] % rank
+        order[a], order[b] = order[b], order[a]
+    else:
+        order = [d % rank for d in dims[0]] if dims else order[::-1]
+    build.title = f"Axes {'×'.join(map(str, build.shape))}"
+    return build.view(x, lambda *axes: [axes[order.index(d)] for d in range(rank)])
+
+
+@rule("aten.slice.Tensor", kind="slice")
+def slice_(build: Build, x: Tensor, dim: int, start: int | None, end: int | None, step: int) -> Tensor:
+    """Every `step`-th element from `start`."""
+    begin = range(x.shape[dim])[slice(start, end, step)].start
+    dim %= len(x.shape)
+    build.title = "Slice"
+    return build.view(x, lambda *axes: [a * step + begin if d == dim else a for d, a in enumerate(axes)])
+
+
+@rule("aten.select.int", kind="select")
+def select(build: Build, x: Tensor, dim: int, which: int) -> Tensor:
+    """One position of an axis, which disappears."""
+    dim, which = dim % len(x.shape), which % x.shape[dim]
+    build.title = f"Element {which}"
+    return build.view(x, lambda *axes: [*axes[:dim], which, *axes[dim:]])
+
+
+@rule("aten.expand.default", kind="expand")
+def expand(build: Build, x: Tensor, sizes: Any, implicit: bool = False) -> Tensor:
+    """Axes of size 1 repeated."""
+    lead = len(build.shape) - len(x.shape)
+    build.title = "Expand"
+    return build.view(
+        x, lambda *axes: [0 if s == 1 else a for s, a in zip(x.shape, axes[lead:], strict=True)]
+    )
+
+
+@rule("aten.chunk.default", "aten.split.Tensor", "aten.split_with_sizes.default", kind="split")
+def split(build: Build, x: Tensor, sizes: Any, dim: int = 0) -> tuple[int, list[tuple[int, int]]]:
+    """Pieces along an axis; each is taken out as a slice where it is used (see `capture`)."""
+    dim %= len(x.shape)
+    total = x.shape[dim]
+    if isinstance(sizes, int):
+        size = -(-total // sizes) if "chunk" in build.target else sizes
+        sizes = [min(size, total - s) for s in range(0, total, size)]
+    bounds, start = [], 0
+    for size in sizes:
+        bounds.append((start, start + size))
+        start += size
+    return dim, bounds
+
+
+@rule(
+    "aten.contiguous.default", "aten.clone.default", "aten.alias.default", "aten.detach.default",
+    "aten.dropout.default", "aten.dropout_.default", "aten.feature_dropout.default",
+    "aten.to.dtype", "aten.identity.default", kind="same",
+)  # fmt: skip
+def same(build: Build, x: Tensor, *options: Any) -> Tensor:
+    """Nothing happens (dropout is off in evaluation)."""
+    if "dropout" in build.target and options[1] and options[0]:
+        raise UnsupportedOperator(f"{build.module}: dropout in training mode has no rule; call eval() first")
+    build.title = "Dropout (off)" if "dropout" in build.target else "Same"
+    tensor = build.view(x, lambda *axes: axes)
+    tensor.operation = Operation("aten.alias.default", (x,))
+    return tensor
+
+
+@rule("aten.pad.default", "aten.constant_pad_nd.default", kind="pad")
+def pad(build: Build, x: Tensor, widths: Any, mode: Any = "constant", value: Any = 0.0) -> Tensor:
+    """A border of one value; negative widths crop."""
+    if "constant_pad_nd" in build.target:
+        mode, value = "constant", mode if isinstance(mode, int | float) else 0.0
+    if mode != "constant":
+        raise UnsupportedOperator(f"{build.module}: padding mode {mode} has no rule; constant padding has")
+    rank = len(x.shape)
+    before = [0] * rank
+    for i in range(len(widths) // 2):
+        before[rank - 1 - i] = int(widths[2 * i])
+    crop = all(w <= 0 for w in widths)
+    border = sorted({abs(int(w)) for w in widths})
+    build.title = f"{'Crop' if crop else 'Pad'} {border[0] if len(border) == 1 else border}"
+    out = build.axes()
+    at = [axis - b for axis, b in zip(out.axes, before, strict=True)]
+    expr: Expr = x.at(*at)
+    if not crop:
+        inside: Index | None = None
+        for i, size, own in zip(at, x.shape, out.shape, strict=True):
+            if own != size:
+                here = (i >= 0) & (i < size)
+                inside = here if inside is None else inside & here
+        if inside is not None:
+            expr = Select(inside, expr, Number(float(value or 0.0)))
+    return build.emit(out, expr, signed=x.signed)
+
+
+@rule("aten.cat.default", kind="cat")
+def cat(build: Build, parts: Any, dim: int = 0) -> Tensor:
+    """Tensors one after the other along an axis."""
+    dim %= len(build.shape)
+    build.title = f"Concatenate {'+'.join(str(p.shape[dim]) for p in parts)}"
+    out = build.axes()
+    start = build.shape[dim]
+    expr: Expr | None = None
+    for part in reversed(parts):
+        start -= part.shape[dim]
+        read = part.at(*(a - start if d == dim else a for d, a in enumerate(out.axes)))
+        expr = read if expr is None else Select(out.axes[dim] < start + part.shape[dim], read, expr)
+    assert expr is not None
+    return build.emit(out, expr, signed=any(p.signed for p in parts))
+
+
+@rule("aten.pixel_shuffle.default", kind="pixelshuffle")
+def pixel_shuffle(build: Build, x: Tensor, factor: int) -> Tensor:
+    """(N, C·r², H, W) to (N, C, H·r, W·r)."""
+    build.title = f"PixelShuffle ×{factor}"
+    out = build.axes()
+    n, c, y, xx = out.axes
+    channel = c * factor * factor + (y % factor) * factor + xx % factor
+    return build.emit(out, x.at(n, channel, y // factor, xx // factor), signed=x.signed)
+
+
+class _Moves(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.cat([x[:, 1:], x[:, :1] * 2], 1)
+        y = nn.functional.pad(y, (1, 2, 0, 1), value=0.5).permute(0, 2, 3, 1)
+        a, b = y.reshape(1, y.shape[1], -1).transpose(1, 2).chunk(2, 1)
+        return nn.functional.pad(a + b, (-1, 0)).unsqueeze(0).squeeze(1)[..., ::2]
+
+
+@example("cat, pad, crop, permute, reshape, chunk, slice", (1, 2, 4, 3))
+def _moves() -> nn.Module:
+    return _Moves()
+
+
+@example("convolution of a crop (a view may not be read beyond its border)", (1, 1, 8, 8))
+def _cropped() -> nn.Module:
+    class Crop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 1, 3, padding=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x[:, :, 2:-2, 2:-2])
+
+    return Crop()
+
+
+@example("pixel_shuffle", (1, 8, 3, 2))
+def _pixel_shuffle() -> nn.Module:
+    return nn.PixelShuffle(2)
