@@ -1,0 +1,281 @@
+"""Where every element of every tensor lies on the sheet.
+
+Vocabulary: a *plane* is the rectangle of cells of one channel; a *tile* is a plane with its title and its
+margin; a *band* is the strip of columns that one layer takes, its parameters at the left and its result at
+the right. The address of an element is a sum of one table per axis:
+row = Σ over axes a of rows[a][index[a]], and likewise for columns. Two arrangements of feature maps:
+
+* teaching: channel planes one below the other, which reads as images;
+* stacked: row y·C + c, so that a window over all channels is one rectangle (wide layers).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sheetconv.errors import LimitError
+from sheetconv.graph.index import IntArray
+from sheetconv.graph.tensor import Graph, Tensor, margins
+from sheetconv.sheet.address import MAX_COLUMNS, MAX_ROWS
+
+HEADER_ROWS = 5  # titles, frozen
+GAP = 1  # blank cells between tiles
+STACK_FROM = 16  # channels from which feature maps are stacked, if they are large
+STACK_CELLS = 4096
+TALLEST = 150  # rows that a column of weight tiles may take before it wraps
+
+
+@dataclass
+class Place:
+    """The cells of one tensor: per axis a table of row and of column offsets, from (row, column).
+
+    `margin` is the blank border that windows reach into: (top, left, bottom, right) of every plane.
+    """
+
+    sheet: str
+    tensor: Tensor
+    rows: list[IntArray]
+    columns: list[IntArray]
+    margin: tuple[int, int, int, int] = (0, 0, 0, 0)
+    row: int = 0
+    column: int = 0
+    plane_axes: tuple[int, ...] = ()
+
+    def cells(self) -> tuple[IntArray, IntArray]:
+        """Rows and columns of all elements, each of the tensor's shape."""
+        return self._sum(self.rows, self.row), self._sum(self.columns, self.column)
+
+    def _sum(self, tables: list[IntArray], start: int) -> IntArray:
+        total = np.full((1,) * len(tables), start, dtype=np.int64)
+        for axis, table in enumerate(tables):
+            shape = [1] * len(tables)
+            shape[axis] = len(table)
+            total = total + table.reshape(shape)
+        return total
+
+    def offset(self, axis: int, index: IntArray, *, columns: bool = False) -> IntArray:
+        """The offset that an index along an axis makes; beyond the bounds the table goes on in even steps."""
+        table = (self.columns if columns else self.rows)[axis]
+        size = len(table)
+        if size == 0 or (index.min(initial=0) >= 0 and index.max(initial=0) < size):
+            return np.asarray(table[index])
+        step = int(table[1] - table[0]) if size > 1 else self._step(axis, columns)
+        low, high = np.minimum(index, 0), np.maximum(index - (size - 1), 0)
+        return np.asarray(table[np.clip(index, 0, size - 1)] + (low + high) * step)
+
+    def _step(self, axis: int, columns: bool) -> int:
+        """The step along an axis of length 1, which the tables do not show."""
+        last = len(self.rows) - 1
+        if columns:
+            return int(axis == last and len(self.rows) > 2)
+        if axis == last - 1 and len(self.rows) > 2:
+            return len(self.rows[1]) if self.stacked else 1
+        return int(axis == last and len(self.rows) <= 2)
+
+    @property
+    def stacked(self) -> bool:
+        """Whether channels are interleaved row by row."""
+        return len(self.rows) == 4 and len(self.rows[1]) > 1 and int(self.rows[1][1]) == 1
+
+    def planes(self) -> list[tuple[tuple[int, ...], tuple[int, int, int, int]]]:
+        """Every plane as (index along the other axes, (row0, column0, row1, column1))."""
+        rows, columns = self.cells()
+        lead = [a for a in range(rows.ndim) if a not in self.plane_axes]
+        found = []
+        for index in np.ndindex(*(rows.shape[a] for a in lead)):
+            at: list[int | slice] = [slice(None)] * rows.ndim
+            for axis, i in zip(lead, index, strict=True):
+                at[axis] = i
+            r, c = rows[tuple(at)], columns[tuple(at)]
+            found.append((index, (int(r.min()), int(c.min()), int(r.max()), int(c.max()))))
+        return found
+
+    def box(self) -> tuple[int, int, int, int]:
+        """The rectangle around all planes, without margin."""
+        rows, columns = self.cells()
+        return int(rows.min()), int(columns.min()), int(rows.max()), int(columns.max())
+
+    @property
+    def height(self) -> int:
+        """Rows from the first to the last element."""
+        r0, _, r1, _ = self.box()
+        return r1 - r0 + 1
+
+    @property
+    def width(self) -> int:
+        """Columns from the first to the last element."""
+        _, c0, _, c1 = self.box()
+        return c1 - c0 + 1
+
+
+@dataclass
+class Band:
+    """One layer: its place on the sheet from `column` on, the parameters first."""
+
+    tensor: Tensor
+    parameters: list[Tensor]
+    column: int = 0
+    end: int = 0
+
+
+@dataclass
+class Layout:
+    """All places by tensor, and the bands from left to right."""
+
+    places: dict[Tensor, Place] = field(default_factory=dict)
+    bands: list[Band] = field(default_factory=list)
+    rows: int = 0
+    columns: int = 0
+
+
+def is_stacked(tensor: Tensor) -> bool:
+    """Whether a feature map is wide enough for the stacked arrangement."""
+    if len(tensor.shape) != 4 or tensor.kind == "parameter":
+        return False
+    channels = tensor.shape[1]
+    return channels >= STACK_FROM and (tensor.size >= STACK_CELLS or channels > 2 * STACK_FROM)
+
+
+def _steps(count: int, step: int = 1) -> IntArray:
+    return np.arange(count, dtype=np.int64) * step
+
+
+def _zeros(count: int) -> IntArray:
+    return np.zeros(count, dtype=np.int64)
+
+
+def _activation(tensor: Tensor, sheet: str, margin: list[tuple[int, int]], kernel_rows: int) -> Place:
+    """A result: planes downwards, stacked planes, a (C, L) matrix, or a column of features."""
+    shape = tensor.shape
+    rank = len(shape)
+    if rank <= 2:
+        rows = [_zeros(s) for s in shape[:-1]] + [_steps(s) for s in shape[-1:]]
+        columns = [_steps(s) for s in shape[:-1]] + [_zeros(s) for s in shape[-1:]]
+        top, bottom = margin[-1] if rank else (0, 0)
+        return Place(sheet, tensor, rows, columns, (top, 0, bottom, 0), plane_axes=tuple(range(rank)))
+    if is_stacked(tensor):
+        channels = shape[1]
+        (top, bottom), (left, right) = margin[2], margin[3]
+        rows = [_zeros(shape[0]), _steps(channels), _steps(shape[2], channels), _zeros(shape[3])]
+        columns = [_zeros(shape[0]), _zeros(channels), _zeros(shape[2]), _steps(shape[3])]
+        edge = (top * channels, left, bottom * channels, right)
+        return Place(sheet, tensor, rows, columns, edge, plane_axes=(1, 2, 3))
+    (top, bottom), (left, right) = margin[-2], margin[-1]
+    pitch = max(shape[-2] + top + bottom, kernel_rows) + GAP + 1
+    rows, columns = [], []
+    step = pitch
+    for size in reversed(shape[:-2]):
+        rows.insert(0, _steps(size, step))
+        columns.insert(0, _zeros(size))
+        step *= size
+    rows += [_steps(shape[-2]), _zeros(shape[-1])]
+    columns += [_zeros(shape[-2]), _steps(shape[-1])]
+    return Place(sheet, tensor, rows, columns, (top, left, bottom, right), plane_axes=(rank - 2, rank - 1))
+
+
+def _kernel(weight: Tensor, source: Place, result: Place, sheet: str) -> Place:
+    """Kernels: one row of tiles per output channel, as their windows lie in the source."""
+    shape = weight.shape
+    outputs, inputs = shape[0], shape[1]
+    if len(shape) == 3:  # 1-D: the window over (c, x) is a rectangle
+        rows = [_steps(outputs, inputs + GAP + 1), _steps(inputs), _zeros(shape[2])]
+        columns = [_zeros(outputs), _zeros(inputs), _steps(shape[2])]
+        return Place(sheet, weight, rows, columns, plane_axes=(1, 2))
+    if source.stacked:
+        rows = [_steps(outputs, inputs * shape[2] + GAP), _steps(inputs), _steps(shape[2], inputs), _zeros(shape[3])]
+        columns = [_zeros(outputs), _zeros(inputs), _zeros(shape[2]), _steps(shape[3])]
+        return Place(sheet, weight, rows, columns, plane_axes=(1, 2, 3))
+    follow = not result.stacked and len(result.rows) == 4 and len(result.rows[1]) == outputs
+    down = result.rows[1] if follow else _steps(outputs, shape[2] + GAP + 1)
+    rows = [down, _zeros(inputs), _steps(shape[2]), _zeros(shape[3])]
+    columns = [_zeros(outputs), _steps(inputs, shape[3] + GAP), _zeros(shape[2]), _steps(shape[3])]
+    return Place(sheet, weight, rows, columns, plane_axes=(2, 3))
+
+
+def _parameter(tensor: Tensor, places: dict[Tensor, Place], sheet: str, result: Place) -> Place:
+    """A parameter as its `placement` asks, see the functions above and `Build.parameter`."""
+    shape = tensor.shape
+    if tensor.placement == "kernel" and tensor.partner is not None:
+        return _kernel(tensor, places[tensor.partner], result, sheet)
+    if tensor.placement == "channel":
+        axis = 1 if len(result.rows) > 1 else 0
+        rows = [result.rows[axis]] if len(result.rows[axis]) == shape[0] else [_steps(shape[0])]
+        return Place(sheet, tensor, rows, [_zeros(shape[0])], plane_axes=(0,) if len(shape) == 1 else ())
+    if tensor.placement == "columns":
+        return Place(sheet, tensor, [_zeros(shape[0]), _steps(shape[1])], [_steps(shape[0]), _zeros(shape[1])],
+                     plane_axes=(0, 1))  # fmt: skip
+    if tensor.placement == "planes":
+        outputs, planes, height, width = shape
+        down = planes * (height + GAP + 1)
+        per_column = max(1, TALLEST // down)
+        number = np.arange(outputs)
+        rows = [number % per_column * down, _steps(planes, height + GAP + 1), _steps(height), _zeros(width)]
+        columns = [number // per_column * (width + GAP), _zeros(planes), _zeros(height), _steps(width)]
+        return Place(sheet, tensor, rows, columns, plane_axes=(2, 3))
+    if len(shape) <= 1:
+        return Place(sheet, tensor, [_zeros(s) for s in shape], [_steps(s) for s in shape],
+                     plane_axes=tuple(range(len(shape))))  # fmt: skip
+    rows, columns = [], []
+    step = shape[-2] + GAP + 1
+    for size in reversed(shape[:-2]):
+        rows.insert(0, _steps(size, step))
+        columns.insert(0, _zeros(size))
+        step *= size
+    rows += [_steps(shape[-2]), _zeros(shape[-1])]
+    columns += [_zeros(shape[-2]), _steps(shape[-1])]
+    return Place(sheet, tensor, rows, columns, plane_axes=(len(shape) - 2, len(shape) - 1))
+
+
+def arrange(graph: Graph, sheet: str) -> Layout:
+    """Lay a graph out: input at the left, layers to the right, parameters before the layer that uses them.
+
+    Raises `LimitError` when it does not fit on a sheet.
+    """
+    reach = margins(graph)
+    layout = Layout()
+    column = 1
+    for tensor in graph.placed():
+        if tensor.kind == "parameter":
+            continue
+        own = [p for p in graph.tensors if p.kind == "parameter" and p.layer and p not in layout.places
+               and tensor.expr is not None and p in _parameters_of(tensor)]  # fmt: skip
+        kernel_rows = max((p.shape[2] for p in own if p.placement == "kernel" and len(p.shape) == 4), default=0)
+        place = _activation(tensor, sheet, reach[tensor], kernel_rows)
+        band = Band(tensor, own, column)
+        for parameter in own:
+            found = _parameter(parameter, layout.places, sheet, place)
+            found.row, found.column = HEADER_ROWS + 1 + place.margin[0], column
+            layout.places[parameter] = found
+            column += found.width + GAP
+        place.row = HEADER_ROWS + 1 + place.margin[0]
+        place.column = column + place.margin[1]
+        layout.places[tensor] = place
+        column = place.column + place.width + place.margin[3] + GAP
+        band.end = column - GAP - 1
+        column = max(column, band.column + 4)
+        layout.bands.append(band)
+        column += GAP
+    boxes = [(p.box(), p.margin) for p in layout.places.values()]
+    layout.rows = max(b[2] + m[2] for b, m in boxes) + 2
+    layout.columns = column
+    if layout.rows > MAX_ROWS or layout.columns > MAX_COLUMNS:
+        raise LimitError(
+            f"the network needs {layout.rows:,} rows × {layout.columns:,} columns; "
+            f"a sheet has {MAX_ROWS:,} × {MAX_COLUMNS:,}. Choose a smaller network or input"
+        )
+    return layout
+
+
+def _parameters_of(tensor: Tensor) -> list[Tensor]:
+    from sheetconv.graph.expr import tensors_read
+
+    assert tensor.expr is not None
+    return [t for t in tensors_read(tensor.expr) if t.kind == "parameter"]
+
+
+def total_cells(graph: Graph) -> int:
+    """Elements of all placed tensors."""
+    return sum(math.prod(t.shape) for t in graph.placed())
