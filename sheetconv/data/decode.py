@@ -79,6 +79,8 @@ def _opened(blob: bytes, what: str):  # type: ignore[no-untyped-def]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return Image.open(io.BytesIO(blob))
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{what} has far too many pixels; at most {MAX_PIXELS:,} are read") from error
     except Exception as error:
         raise DataError(f"{what} is not an image that can be read ({type(error).__name__})") from error
 

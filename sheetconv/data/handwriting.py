@@ -17,7 +17,10 @@ from sheetconv.errors import UsageError
 VERSION = 1  # counts changes that alter the images
 SIZE, BOX, CENTRE = 28, 20, 14.0
 POINTS = 72  # dabs per image
-_BATCH = 500
+_BATCH = 200
+_FINE = 16  # places of a dab per pixel
+_RADIUS_STEP = 0.06  # radii are drawn from a logarithmic scale
+_RADII = (0.64 * np.exp(_RADIUS_STEP * np.arange(22))).astype(np.float32)
 _EDGE = 1.3  # pixels from full ink to paper
 _RADIUS = (1.3, 1.4, 1.25, 1.2, 1.2, 1.2, 1.2, 1.3, 1.05, 1.1)  # median pen radius in pixels, per class
 
@@ -127,15 +130,29 @@ def _fit(places: np.ndarray, steps: np.ndarray, radius: np.ndarray) -> tuple[np.
 
 def _render(places: np.ndarray, steps: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Ink float32 (n, 28, 28): on a long straight stroke the dabs add up to exp(−d² / 2r²) at distance d."""
-    grid = np.arange(SIZE, dtype=np.float32)
-    narrow = (-0.5 / radius**2)[:, None, None]
-    across = np.exp(narrow * (places[..., 0, None] - grid) ** 2)
-    down = np.exp(narrow * (places[..., 1, None] - grid) ** 2)
+    at = np.clip(places * _FINE + 0.5, 0, SIZE * _FINE - 1).astype(np.int32)
+    size = np.round(np.log(radius / _RADII[0]) / _RADIUS_STEP).astype(np.int32)
+    radius = _RADII[size]
+    at += (size * (SIZE * _FINE))[:, None, None]
+    across, down = (_dabs().take(at[..., axis], axis=0) for axis in (0, 1))
     weight = np.sqrt((steps**2).sum(-1)) / (radius[:, None] * np.float32(np.sqrt(2 * np.pi)))
     across *= weight[..., None]
     ridge: np.ndarray = down.transpose(0, 2, 1) @ across
     edge = np.float32(np.exp(-0.5))  # the ridge's height at distance r
     return np.clip(0.5 + (ridge / edge - 1) * radius[:, None, None] / _EDGE, 0, 1)
+
+
+@cache
+def _dabs() -> np.ndarray:
+    """Gaussians float32 (radii · fine places, 28): a table is much faster than exponentials.
+
+    Far values are 0, since the denormal numbers that they would be slow the product down many times.
+    """
+    places = np.arange(SIZE * _FINE, dtype=np.float32)[:, None] / _FINE
+    square = (places - np.arange(SIZE, dtype=np.float32)) ** 2
+    table = np.concatenate([np.exp(square * (-0.5 / radius**2)) for radius in _RADII])
+    table[table < 1e-6] = 0
+    return table
 
 
 @cache
@@ -156,8 +173,8 @@ def _style(text: str) -> Style:
         t = (np.arange(count) + 0.5) / count
         places.append(np.stack([t**0, t, t**2, t**3], 1) @ _CATMULL_ROM @ knots)
         steps.append(np.stack([0 * t, t**0, 2 * t, 3 * t**2], 1) @ _CATMULL_ROM @ knots / count)
-    matrices = [np.concatenate(rows).astype(np.float32) for rows in (places, steps)]
-    return Style(np.array(distinct, np.float32) / 100, *matrices, float(weight or 1))
+    where, step = (np.concatenate(rows).astype(np.float32) for rows in (places, steps))
+    return Style(np.array(distinct, np.float32) / 100, where, step, float(weight or 1))
 
 
 _CATMULL_ROM = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2

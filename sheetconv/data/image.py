@@ -93,6 +93,8 @@ def _load(path: Path):  # type: ignore[no-untyped-def]
                 return ImageOps.exif_transpose(image)
     except DataError:
         raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path} has far too many pixels: too large; scale it down") from error
     except Exception as error:  # Pillow's plugins raise many kinds on hostile files
         raise DataError(f"{path} is not an image that can be read ({type(error).__name__})") from error
 

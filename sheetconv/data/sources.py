@@ -6,7 +6,7 @@ Adding a named dataset is one line in `DATASETS`.
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +64,7 @@ class BuiltinReader:
 
     split: str
 
-    files: Sequence[Path] = ()
+    files: list[Path] = field(default_factory=list)
 
     def read_labels(self) -> tuple[np.ndarray, list[str]]:
         """Ten classes in a seeded order."""

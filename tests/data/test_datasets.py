@@ -113,7 +113,7 @@ def test_images_that_cannot_be_used_are_named() -> None:
     bomb = bytearray(good)
     bomb[16:24] = struct.pack(">II", 100_000, 100_000)
     bomb[29:33] = struct.pack(">I", zlib.crc32(bytes(bomb[12:29])))
-    with pytest.raises(DataError, match="100000×100000 pixels"):
+    with pytest.raises(DataError, match="image 0 has far too many pixels"):
         decode([bytes(bomb)])
 
 
