@@ -9,7 +9,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -63,9 +63,18 @@ def decode_into(blobs: Sequence[bytes], shape: tuple[int, ...], first: int = 0) 
             one(i)
     else:  # Pillow decodes outside the interpreter's lock
         with ThreadPoolExecutor() as pool:
-            for _ in pool.map(one, rest, chunksize=16):
+            for _ in _progress(pool.map(one, rest), len(rest)):
                 pass
     return out
+
+
+def _progress(steps: Iterable, total: int) -> Iterable:
+    """A bar on a terminal's stderr for what takes longer than a second."""
+    if total < 4:
+        return steps
+    from tqdm import tqdm
+
+    return tqdm(steps, "decoding", total, leave=False, delay=1, disable=None)
 
 
 def _grey(mode: str) -> bool:
@@ -114,7 +123,7 @@ def _fast(blobs: Sequence[bytes], out: np.ndarray) -> list[int]:
     header = struct.pack(">I4sII5B", 13, b"IHDR", width, height, 8, 0, 0, 0, 0)
     size = height * (width + 1)
     rest: list[int] = []
-    for start in range(0, len(blobs), CHUNK):
+    for start in _progress(range(0, len(blobs), CHUNK), -(-len(blobs) // CHUNK)):
         numbers, raws = [], []
         for i, blob in enumerate(blobs[start : start + CHUNK], start):
             raw = _inflate(blob, header, size)

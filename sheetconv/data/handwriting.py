@@ -17,7 +17,7 @@ from sheetconv.errors import UsageError
 VERSION = 1  # counts changes that alter the images
 SIZE, BOX, CENTRE = 28, 20, 14.0
 POINTS = 72  # dabs per image
-_BATCH = 200
+_BATCH = 100
 _FINE = 16  # places of a dab per pixel
 _RADIUS_STEP = 0.06  # radii are drawn from a logarithmic scale
 _RADII = (0.64 * np.exp(_RADIUS_STEP * np.arange(22))).astype(np.float32)
