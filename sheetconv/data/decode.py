@@ -72,7 +72,7 @@ def _progress(steps: Iterable, total: int) -> Iterable:
     """A bar on a terminal's stderr for what takes longer than a second."""
     if total < 4:
         return steps
-    from tqdm import tqdm
+    from tqdm import tqdm  # type: ignore[import-untyped]
 
     return tqdm(steps, "decoding", total, leave=False, delay=1, disable=None)
 

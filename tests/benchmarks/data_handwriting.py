@@ -48,7 +48,7 @@ def main() -> None:
         share = 100 * (guess == labels).float().mean().item()
         by_class = [round(100 * (guess[labels == d] == d).float().mean().item(), 1) for d in range(10)]
         print(
-            f"seed {args.seed}, {args.epochs} epochs, {spent:.0f} s: {share:.2f}% of {name} {split} {by_class}"
+            f"seed {args.seed}, {args.epochs} epochs, {spent:.0f}s: {share:.2f}% of {name} {split} {by_class}"
         )
 
 
