@@ -93,6 +93,10 @@ class Package:
     def __contains__(self, name: str) -> bool:
         return name in self._entries
 
+    def size(self, name: str) -> int:
+        """Inflated size in bytes that the file declares for a part; not to be relied on."""
+        return self._entry(name).file_size
+
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield the inflated bytes of a part; sizes are counted as they come, an XML prolog is checked."""
         entry = self._entry(name)

@@ -42,7 +42,8 @@ def without_cached_values(
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target,
     ):
         for name, chunks in _parts(package, poison):
-            with target.open(name, "w", force_zip64=True) as stream:
+            large = package.size(name) > zipfile.ZIP64_LIMIT // 2  # else plain: formualizer reads no other
+            with target.open(name, "w", force_zip64=large) as stream:
                 for chunk in chunks:
                     stream.write(chunk)
 
