@@ -38,8 +38,7 @@ DEFAULT = "ironcalc"
 
 def names() -> list[str]:
     """Names of all engines, the default first; installed or not."""
-    found = [module.name for module in pkgutil.iter_modules(__path__)]
-    return sorted((name for name in found if _engine(name) is not None), key=lambda n: (n != DEFAULT, n))
+    return sorted((name for name in _modules() if _engine(name)), key=lambda name: (name != DEFAULT, name))
 
 
 def get(name: str = DEFAULT) -> Engine:
@@ -47,7 +46,7 @@ def get(name: str = DEFAULT) -> Engine:
 
     Raises `UsageError` for an unknown name, `EngineError` when it is not installed (the message says how to).
     """
-    engine = _engine(name) if name.isidentifier() else None
+    engine = _engine(name)
     if engine is None:
         raise UsageError(f"there is no engine {name!r}; choose one of {', '.join(names())}")
     if reason := engine.missing():
@@ -60,8 +59,12 @@ def available() -> list[Engine]:
     return [engine for engine in map(_engine, names()) if engine is not None and not engine.missing()]
 
 
+def _modules() -> set[str]:
+    return {m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")}
+
+
 def _engine(name: str) -> Engine | None:
-    if name not in {module.name for module in pkgutil.iter_modules(__path__)}:
+    if name not in _modules():
         return None
     engine: Engine | None = getattr(importlib.import_module(f"{__name__}.{name}"), "ENGINE", None)
     return engine

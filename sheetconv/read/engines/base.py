@@ -87,7 +87,7 @@ class LibraryEngine(Engine):
 
     def compute(self, copy: Path, ranges: Sequence[tuple[str, Range]], folder: Path) -> list[list[list[Any]]]:
         """Run `work` in a worker process."""
-        command = [sys.executable, "-m", "sheetconv.read.engines.worker", self.name]
+        command = [sys.executable, "-m", "sheetconv.read.engines._worker", self.name]
         return run_job(self, command, {"book": str(copy), "ranges": ranges}, folder)
 
 

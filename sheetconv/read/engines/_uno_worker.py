@@ -1,6 +1,6 @@
 """Runs under a Python that has ``uno``, beside a LibreOffice that listens on a pipe; standard library only.
 
-``python uno_worker.py JOB RESULT``: JOB is a JSON object with ``pipe``, ``book``, and any of ``edits``
+``python _uno_worker.py JOB RESULT``: JOB is a JSON object with ``pipe``, ``book``, and any of ``edits``
 ([[sheet, row, column, value], …]), ``ranges`` (cells to read), ``save`` with ``filter``, ``only`` (sheets to
 print), ``recalculate``.
 """

@@ -1,4 +1,4 @@
-"""The process that a library engine runs in: ``python -m sheetconv.read.engines.worker NAME JOB RESULT``."""
+"""The process that a library engine runs in: ``python -m sheetconv.read.engines._worker NAME JOB RESULT``."""
 
 import importlib
 import json
