@@ -14,7 +14,7 @@ import numpy as np
 from sheetconv.data.strokes import SKELETONS
 from sheetconv.errors import UsageError
 
-VERSION = 1  # counts changes that alter the images
+VERSION = 2  # counts changes that alter the images
 SIZE, BOX, CENTRE = 28, 20, 14.0
 POINTS = 72  # dabs per image
 _BATCH = 100
@@ -76,7 +76,7 @@ def _curves(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, n
     places = np.empty((n, POINTS, 2), np.float32)
     steps = np.empty_like(places)
     pick = rng.random(n)
-    wobble = np.exp(rng.normal(np.log(0.025), 0.4, n)).astype(np.float32)
+    wobble = np.exp(rng.normal(np.log(0.032), 0.35, n)).astype(np.float32)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         known = styles(int(label))
@@ -104,12 +104,12 @@ def _distort(
     x, y = places[..., 0] - 0.5, places[..., 1] - 0.5
     dx, dy = steps[..., 0], steps[..., 1]
     for _ in range(2):  # x moves with y, then y with x
-        size, phase = normal(0.025), (rng.random((n, 1)) * 2 * np.pi).astype(np.float32)
+        size, phase = normal(0.033), (rng.random((n, 1)) * 2 * np.pi).astype(np.float32)
         pace = (3 + 4 * rng.random((n, 1))).astype(np.float32)
         x, dx = x + size * np.sin(pace * y + phase), dx + size * pace * np.cos(pace * y + phase) * dy
         x, y, dx, dy = y, x, dy, dx
-    wide = np.exp(np.maximum(normal(0.17), -0.25)) * 0.96
-    slant, turn = normal(0.19) + 0.06, normal(0.10)
+    wide = np.exp(np.clip(normal(0.2), -0.35, 0.35)) * 0.98
+    slant, turn = normal(0.21) + 0.08, normal(0.11)
     a, b = np.cos(turn) * wide, -np.cos(turn) * slant - np.sin(turn)
     c, d = np.sin(turn) * wide, np.cos(turn) - np.sin(turn) * slant
     return np.stack([a * x + b * y, c * x + d * y], -1), np.stack([a * dx + b * dy, c * dx + d * dy], -1)
