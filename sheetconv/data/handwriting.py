@@ -14,7 +14,6 @@ import numpy as np
 from sheetconv.data.strokes import SKELETONS
 from sheetconv.errors import UsageError
 
-VERSION = 2  # counts changes that alter the images
 SIZE, BOX, CENTRE = 28, 20, 14.0
 POINTS = 72  # dabs per image
 _BATCH = 100

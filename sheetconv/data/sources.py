@@ -93,9 +93,7 @@ def find(name: str, split: str) -> Source:
     if name == "builtin":
         if split not in BUILTIN_SIZES:
             raise UsageError(f"unknown split {split!r} of builtin; choose train or test")
-        from sheetconv.data.handwriting import VERSION
-
-        return Source(BuiltinReader(split), f"built-in handwriting, split {split}", f"v{VERSION}")
+        return Source(BuiltinReader(split), f"built-in handwriting, split {split}", _generator())
     path = Path(name).expanduser()
     if name not in DATASETS and (path.exists() or path.is_absolute() or name.startswith((".", "~"))):
         reader, source = open_path(path, split), f"{path}, split {split}"
@@ -106,6 +104,12 @@ def find(name: str, split: str) -> Source:
         known = ", ".join([*DATASETS, "builtin"])
         raise UsageError(f"unknown dataset {name!r}; give {known}, a hub id (owner/name) or a path")
     return Source(reader, source, fingerprint(reader.files))
+
+
+def _generator() -> str:
+    """The handwriting's fingerprint: of its own source, so that no change of it meets an old cache."""
+    files = [Path(__file__).with_name(name) for name in ("handwriting.py", "strokes.py", "sources.py")]
+    return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=8).hexdigest()
 
 
 def open_dataset(name: str, split: str) -> ImageData:
