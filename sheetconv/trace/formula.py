@@ -103,7 +103,7 @@ def box(token: Token) -> Box:
     return Box(bounds, fixed)
 
 
-def _swap(four: tuple, odd: int) -> tuple:  # type: ignore[type-arg]
+def _swap(four: tuple, odd: int) -> tuple:
     a, b, c, d = four
     return (c, b, a, d) if not odd else (a, d, c, b)
 

@@ -1,4 +1,4 @@
-"""A trace as a picture: each sheet's numbers as grey pixels, precedents lit by level, the cell itself in red."""
+"""A trace as a picture: a sheet's numbers as grey pixels, precedents lit by level, the cell itself red."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw(source: Source, trace: Trace, path: Path, *, force: bool = False) -> No
     sheets = list(dict.fromkeys([trace.start.sheet, *(a.sheet for v in trace.levels for a in v.areas)]))
     images = [_image(source, trace, sheet) for sheet in sheets]
     ratio = sum(image.shape[0] / image.shape[1] for image, _ in images)
-    figure = Figure(figsize=(9, min(max(9 * ratio + 0.8 * len(sheets), 3), 60)), layout="constrained")
+    figure = Figure(figsize=(9, min(max(9 * ratio + 0.8 * len(sheets), 3), 14)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = np.atleast_1d(figure.subplots(len(sheets), 1))
     for axis, sheet, (image, (r0, c0, r1, c1)) in zip(axes, sheets, images, strict=True):
@@ -76,8 +76,6 @@ def _image(source: Source, trace: Trace, sheet: str) -> tuple[np.ndarray, tuple[
     image = np.repeat(grey[..., None], 3, axis=2)
     lit = [(a, _colour(v.number)) for v in reversed(trace.levels) for a in v.areas if a.sheet == sheet]
     lit += [(trace.start, np.array([215.0, 25, 28]))] if trace.start.sheet == sheet else []
-    for _, top, left, bottom, right in (a for a, _ in lit):
-        assert top >= r0 and left >= c0 and bottom <= r1 and right <= c1
     for (_, top, left, bottom, right), colour in lit:
         part = image[top - r0 : bottom - r0 + 1, left - c0 : right - c0 + 1]
         part[...] = colour * (0.35 + 0.65 * part / 255)

@@ -1,7 +1,7 @@
-"""Transitive precedents and dependents, level by level, as disjoint rectangles; cycles are shown, not looped on.
+"""Transitive precedents and dependents, level by level, as disjoint rectangles; cycles are shown.
 
-Level 1 is what the cell's own formula reads, level 2 what those cells read, and so on; a cell is listed at the
-first level that reaches it. The walk is breadth-first over cells with an explicit frontier: no recursion, and
+Level 1 is what the cell's own formula reads, level 2 what those cells read, and so on; a cell is listed at
+the first level that reaches it. The walk is breadth-first over cells with an explicit frontier: no recursion;
 a rectangle read by many formulas (a kernel) is taken apart once.
 """
 
@@ -83,7 +83,7 @@ def trace(source: Source, start: Area, levels: int | None = None) -> Trace:
                     taken.add(area)
                     if area.size + len(seen) > MOST_CELLS:
                         raise LimitError(
-                            f"{area} has {area.size:,} cells; a trace holds {MOST_CELLS:,}: trace fewer --levels"
+                            f"{area}: a trace holds at most {MOST_CELLS:,} cells; ask for fewer --levels"
                         )
                     found.update(cells([area]))
         found -= seen
@@ -108,7 +108,8 @@ def blanks(source: Source, areas: list[Area]) -> list[Area]:
             continue
         values = source.cells(sheet).values(r0, c0, r1, c1)
         formulas = source.formulas(sheet)
-        for row, column in zip(*np.nonzero(np.equal(values, None)), strict=True):
+        empty = np.frompyfunc(lambda value: value is None, 1, 1)(values).astype(bool)
+        for row, column in zip(*np.nonzero(empty), strict=True):
             at = int(row) + r0, int(column) + c0
             if at not in formulas:
                 found.append((sheet, *at))

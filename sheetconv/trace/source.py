@@ -123,12 +123,15 @@ class Source:
 
     def _read(self, text: str, reading: _Reading) -> None:
         previous: list[Area] = []
-        gap = joint = False
+        gap = joint = anchored = False
         for token in tokens(text):
             if token.kind == "space":
                 gap = True
                 continue
             found = self._token(token, reading)
+            if anchored and len(found) == 1:  # _xlfn.ANCHORARRAY(A1), how files write A1#
+                found = [self._spilled(found[0])]
+            anchored = token.text.upper().endswith("ANCHORARRAY(")
             if found and previous and gap:  # a space between references: where they meet
                 del reading.areas[len(reading.areas) - len(previous) :]
                 found = [m for a in previous for b in found if (m := a.meet(b))]
