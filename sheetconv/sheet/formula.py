@@ -135,7 +135,10 @@ class Printer:
         if expr.where is None:
             return self._window(expr, env, n, None)
         inner = grid(expr.over)
-        full = {**{v: np.broadcast_to(a, (n,))[:, None] for v, a in env.items()}, **{v: a[None] for v, a in inner.items()}}
+        full = {
+            **{v: np.broadcast_to(a, (n,))[:, None] for v, a in env.items()},
+            **{v: a[None] for v, a in inner.items()},
+        }
         mask = np.broadcast_to(expr.where.evaluate(full) != 0, (n, math.prod(v.size for v in expr.over)))
         patterns, which = np.unique(mask, axis=0, return_inverse=True)
         out: list[str] = [""] * n
@@ -156,7 +159,9 @@ class Printer:
         parts = [[self._areas(o, expr.over, env, n, group) for o in expr.operands] for group in groups]
         if expr.function != "SUMPRODUCT":
             if len(parts) > MAX_ARGUMENTS:
-                raise LimitError(f"{expr.function} of {len(parts)} ranges; spreadsheets take {MAX_ARGUMENTS} arguments")
+                raise LimitError(
+                    f"{expr.function} of {len(parts)} ranges; spreadsheets take {MAX_ARGUMENTS} arguments"
+                )
             columns = [p[0] for p in parts]
             return Text([f"{expr.function}({','.join(c)})" for c in zip(*columns, strict=True)])
         terms = []
@@ -203,7 +208,11 @@ class Printer:
             base = self._base(index, over)
             at = np.broadcast_to(part.evaluate(inner), (count,)) + base
             rows = rows + place.offset(axis, at) - place.offset(axis, np.asarray([base]))
-            columns = columns + place.offset(axis, at, columns=True) - place.offset(axis, np.asarray([base]), columns=True)
+            columns = (
+                columns
+                + place.offset(axis, at, columns=True)
+                - place.offset(axis, np.asarray([base]), columns=True)
+            )
         return rows, columns
 
     @staticmethod
@@ -231,7 +240,10 @@ class Printer:
         prefix = "" if place.sheet == self.sheet else quoted(place.sheet) + "!"
         corners = np.stack([row0, column0, row1, column1], 1)
         unique, which = np.unique(corners, axis=0, return_inverse=True)
-        texts = [prefix + area(*cast(tuple[int, int, int, int], tuple(u)), absolute=absolute) for u in unique.tolist()]
+        texts = [
+            prefix + area(*cast(tuple[int, int, int, int], tuple(u)), absolute=absolute)
+            for u in unique.tolist()
+        ]
         return [texts[i] for i in which.reshape(-1).tolist()]
 
 

@@ -185,7 +185,12 @@ def _kernel(weight: Tensor, source: Place, result: Place, sheet: str) -> Place:
         columns = [_zeros(outputs), _zeros(inputs), _steps(shape[2])]
         return Place(sheet, weight, rows, columns, plane_axes=(1, 2))
     if source.stacked:
-        rows = [_steps(outputs, inputs * shape[2] + GAP), _steps(inputs), _steps(shape[2], inputs), _zeros(shape[3])]
+        rows = [
+            _steps(outputs, inputs * shape[2] + GAP),
+            _steps(inputs),
+            _steps(shape[2], inputs),
+            _zeros(shape[3]),
+        ]
         columns = [_zeros(outputs), _zeros(inputs), _zeros(shape[2]), _steps(shape[3])]
         return Place(sheet, weight, rows, columns, plane_axes=(1, 2, 3))
     follow = not result.stacked and len(result.rows) == 4 and len(result.rows[1]) == outputs
@@ -242,7 +247,9 @@ def arrange(graph: Graph, sheet: str) -> Layout:
             continue
         own = [p for p in graph.tensors if p.kind == "parameter" and p.layer and p not in layout.places
                and tensor.expr is not None and p in _parameters_of(tensor)]  # fmt: skip
-        kernel_rows = max((p.shape[2] for p in own if p.placement == "kernel" and len(p.shape) == 4), default=0)
+        kernel_rows = max(
+            (p.shape[2] for p in own if p.placement == "kernel" and len(p.shape) == 4), default=0
+        )
         place = _activation(tensor, sheet, reach[tensor], kernel_rows)
         band = Band(tensor, own, column)
         for parameter in own:

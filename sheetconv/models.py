@@ -1,0 +1,105 @@
+"""Networks by name or from a Python file, with weights from safetensors."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sheetconv.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def load_model(name: str, weights: Path | None = None) -> tuple[nn.Module, tuple[int, ...] | None]:
+    """The module called `name` (or ``path/to/file.py:name``) and its input shape where it is known.
+
+    A Python file is run: give only files that you trust. Raises `UsageError` for an unknown name and
+    `ModelError` for a file that fails or weights that do not fit.
+    """
+    from sheetconv.nets import INPUT_SHAPES, NETS, seeded
+
+    if name in NETS:
+        module, shape = seeded(name), INPUT_SHAPES[name]
+    elif ":" in name or name.endswith(".py"):
+        module = _from_file(name)
+        shape = getattr(module, "input_shape", None)
+    else:
+        raise UsageError(
+            f"there is no model {name!r}; choose one of {', '.join(NETS)} or give path/to/file.py:name"
+        )
+    if weights is not None:
+        load_weights(module, weights)
+    return module, tuple(shape) if shape else None
+
+
+def _from_file(name: str) -> nn.Module:
+    from torch import nn
+
+    path_text, _, attribute = name.rpartition(":")
+    path = Path(path_text)
+    if not path_text or not attribute:
+        raise UsageError(f"{name!r} names no object; write path/to/file.py:name")
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist; give the file that defines {attribute}")
+    spec = importlib.util.spec_from_file_location(f"sheetconv_model_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{path} is not a Python file")
+    code = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = code
+    found: Any = _guarded(f"{path} cannot be run", lambda: (spec.loader.exec_module(code), code)[1])  # type: ignore[union-attr]
+    if not hasattr(found, attribute):
+        raise ModelError(f"{path} defines no {attribute!r}")
+    found = getattr(found, attribute)
+    if not isinstance(found, nn.Module):
+        if not callable(found):
+            raise ModelError(
+                f"{name} is a {type(found).__name__}; give a module or a function that returns one"
+            )
+        found = _guarded(f"{name} cannot be called without arguments", found)
+    if not isinstance(found, nn.Module):
+        raise ModelError(f"{name} gives a {type(found).__name__}, not a torch.nn.Module")
+    return found
+
+
+def _guarded(what: str, action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{what}: {type(error).__name__}: {reason}") from error
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Fill `module` from a safetensors file; names and shapes must be the module's own."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist; give a safetensors file")
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} is not a safetensors file: {error}") from error
+    wanted = module.state_dict()
+    missing = [k for k in wanted if k not in found and "num_batches_tracked" not in k]
+    if missing:
+        raise ModelError(
+            f"{path} lacks {missing[0]} (and {len(missing) - 1} more); the model expects {len(wanted)} tensors"
+        )
+    unknown = [k for k in found if k not in wanted]
+    if unknown:
+        raise ModelError(f"{path} holds {unknown[0]}, which the model does not have")
+    for key, value in found.items():
+        if value.shape != wanted[key].shape:
+            raise ModelError(
+                f"{path}: {key} has shape {_sizes(value.shape)}, the model expects {_sizes(wanted[key].shape)}"
+            )
+    module.load_state_dict(found, strict=False)
+
+
+def _sizes(shape: Any) -> str:
+    return "×".join(map(str, shape)) or "()"

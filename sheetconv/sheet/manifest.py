@@ -1,0 +1,200 @@
+"""The manifest: what the workbook holds, for machines, as JSON on a hidden sheet.
+
+A hidden sheet survives what other programs drop (custom parts, properties). One cell holds at most 32,767
+characters, so the text is cut into pieces down column A. It names tensors, their cells, and torch operators
+with their arguments; nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sheetconv.errors import WorkbookError
+from sheetconv.graph.index import IntArray
+from sheetconv.graph.tensor import Graph, Operation, Tensor
+from sheetconv.sheet.address import MAX_COLUMNS, MAX_ROWS
+from sheetconv.sheet.layout import Place
+
+SHEET = "_sheetconv"
+SCHEMA = 1
+PIECE = 30_000
+MAX_TENSORS = 20_000
+MAX_ELEMENTS = 20_000_000
+
+
+@dataclass
+class Manifest:
+    """A graph with the place of each tensor that has cells, and facts about the workbook."""
+
+    graph: Graph
+    places: dict[Tensor, Place]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def _table(table: IntArray) -> Any:
+    steps = np.diff(table)
+    if len(table) and table[0] == 0 and (len(steps) == 0 or (steps == steps[0]).all()):
+        return {"count": len(table), "step": int(steps[0]) if len(steps) else 0}
+    return [int(v) for v in table]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return {"tensor": value.name}
+    if isinstance(value, Operation):
+        return {"call": value.target, "arguments": [_plain(a) for a in value.arguments]}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def dump(manifest: Manifest) -> list[str]:
+    """The manifest as pieces of text, one for each cell."""
+    entries = []
+    for tensor in manifest.graph:
+        entry: dict[str, Any] = {
+            "name": tensor.name,
+            "kind": tensor.kind,
+            "shape": tensor.shape,
+            "layer": tensor.layer,
+            "operator": tensor.operator,
+            "module": tensor.module,
+        }
+        if tensor.state_shape != tensor.shape:
+            entry["state_shape"] = tensor.state_shape
+        if tensor.operation is not None:
+            entry["operation"] = _plain(tensor.operation)
+        place = manifest.places.get(tensor)
+        if place is not None:
+            entry |= {
+                "sheet": place.sheet,
+                "row": place.row,
+                "column": place.column,
+                "rows": [_table(t) for t in place.rows],
+                "columns": [_table(t) for t in place.columns],
+                "margin": place.margin,
+                "plane_axes": place.plane_axes,
+            }
+        entries.append(entry)
+    text = json.dumps(
+        {
+            "schema": SCHEMA,
+            "facts": manifest.facts,
+            "inputs": [t.name for t in manifest.graph.inputs],
+            "outputs": [t.name for t in manifest.graph.outputs],
+            "tensors": entries,
+        },
+        separators=(",", ":"),
+        ensure_ascii=True,
+    )
+    return [text[i : i + PIECE] for i in range(0, len(text), PIECE)]
+
+
+def load(text: str, path: Any) -> Manifest:
+    """The manifest from its text; raises `WorkbookError` where it is damaged."""
+    try:
+        data = json.loads(text)
+        if data["schema"] != SCHEMA:
+            raise WorkbookError(
+                f"{path}: the manifest has schema {data['schema']!r}, this sheetconv reads {SCHEMA}; "
+                "build the workbook again"
+            )
+        return _read(data)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise WorkbookError(
+            f"{path}: the manifest on sheet {SHEET} is damaged ({error!r:.80}); build the workbook again"
+        ) from error
+
+
+def _read(data: Mapping[str, Any]) -> Manifest:
+    entries = data["tensors"]
+    if len(entries) > MAX_TENSORS:
+        raise ValueError("too many tensors")
+    tensors: dict[str, Tensor] = {}
+    places: dict[Tensor, Place] = {}
+    elements = 0
+    for entry in entries:
+        shape = _sizes(entry["shape"])
+        elements += math.prod(shape)
+        if elements > MAX_ELEMENTS or entry["kind"] not in ("input", "parameter", "activation"):
+            raise ValueError("sizes or kinds out of bounds")
+        tensor = Tensor(
+            str(entry["name"]),
+            shape,
+            entry["kind"],
+            module=str(entry["module"]),
+            operator=str(entry["operator"]),
+            layer=str(entry["layer"]),
+        )
+        tensor.state_shape = _sizes(entry.get("state_shape", shape))
+        if math.prod(tensor.state_shape) != tensor.size or tensor.name in tensors:
+            raise ValueError(f"tensor {tensor.name} is inconsistent")
+        if "operation" in entry:
+            tensor.operation = _operation(entry["operation"], tensors)
+        elif tensor.kind == "activation":
+            raise ValueError(f"tensor {tensor.name} has no operation")
+        tensors[tensor.name] = tensor
+        if "sheet" in entry:
+            places[tensor] = _place(entry, tensor)
+        else:
+            tensor.view = True
+    graph = Graph(
+        list(tensors.values()), [tensors[n] for n in data["inputs"]], [tensors[n] for n in data["outputs"]]
+    )
+    return Manifest(graph, places, dict(data["facts"]))
+
+
+def _sizes(values: Any) -> tuple[int, ...]:
+    sizes = tuple(int(v) for v in values)
+    if len(sizes) > 8 or any(not 0 < s <= MAX_ELEMENTS for s in sizes):
+        raise ValueError("a size is out of bounds")
+    return sizes
+
+
+def _operation(value: Any, tensors: Mapping[str, Tensor]) -> Operation:
+    def resolve(item: Any) -> Any:
+        if isinstance(item, dict):
+            return tensors[item["tensor"]] if "tensor" in item else _operation(item, tensors)
+        if isinstance(item, list):
+            return [resolve(i) for i in item]
+        if item is None or isinstance(item, bool | int | float | str):
+            return item
+        raise ValueError("an argument is of no known kind")
+
+    return Operation(str(value["call"]), tuple(resolve(a) for a in value["arguments"]))
+
+
+def _place(entry: Mapping[str, Any], tensor: Tensor) -> Place:
+    def table(value: Any, size: int) -> IntArray:
+        if isinstance(value, dict):
+            if int(value["count"]) != size or abs(int(value["step"])) > MAX_ROWS:
+                raise ValueError("a table of addresses is out of bounds")
+            return np.arange(size, dtype=np.int64) * int(value["step"])
+        found = np.array([int(v) for v in value], dtype=np.int64)
+        if len(found) != size:
+            raise ValueError("a table of addresses is of another length")
+        return found
+
+    rows = [table(v, s) for v, s in zip(entry["rows"], tensor.shape, strict=True)]
+    columns = [table(v, s) for v, s in zip(entry["columns"], tensor.shape, strict=True)]
+    top, left, bottom, right = (int(m) for m in entry["margin"])
+    place = Place(
+        str(entry["sheet"]),
+        tensor,
+        rows,
+        columns,
+        (top, left, bottom, right),
+        int(entry["row"]),
+        int(entry["column"]),
+        tuple(int(a) for a in entry["plane_axes"]),
+    )
+    r0, c0, r1, c1 = place.box()
+    if r0 < 0 or c0 < 0 or r1 >= MAX_ROWS or c1 >= MAX_COLUMNS:
+        raise ValueError(f"cells of {tensor.name} are beyond the sheet")
+    return place
