@@ -40,6 +40,8 @@ def linear(build: Build, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
         over = tuple(Var(v.name, v.size) for v in planes.axes[1:])
         reads = (planes.at(0, *over), weight.at(o, *over))
     else:
+        if planes is None and x.view and len(x.shape) == 2:
+            x.view = False  # one column of cells and one range, rather than hundreds of single products
         j = Var("j", weight.shape[-1])
         placement = "columns" if len(x.shape) == 2 else "rows"
         weight = build.parameter(weight, weight.shape, placement, x)

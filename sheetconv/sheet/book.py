@@ -17,7 +17,7 @@ from sheetconv.graph.tensor import Graph, Tensor
 from sheetconv.sheet import manifest as manifests
 from sheetconv.sheet.digits import add_choice, write_images, write_selector
 from sheetconv.sheet.layout import arrange
-from sheetconv.sheet.network import NetworkSheet
+from sheetconv.sheet.network import NetworkSheet, is_picture
 from sheetconv.sheet.readme import SHEET as README
 from sheetconv.sheet.readme import About, add_probabilities, write_readme
 from sheetconv.sheet.stream import BulkSheet
@@ -45,6 +45,7 @@ def write_workbook(path: Path, graph: Graph, picked: Picked, about: About) -> ma
     """Write the workbook of `graph` fed with `picked.images` to `path` (a temporary file of the caller's)."""
     images = picked.images if picked.images.ndim == len(graph.inputs[0].shape) else picked.images[:, None]
     source = graph.inputs[0]
+    picture = is_picture(source.shape)
     layout = arrange(graph, NETWORK)
     places = dict(layout.places)
     stored = {t: t.values for t in graph if t.kind == "parameter" and t.values is not None}
@@ -67,7 +68,7 @@ def write_workbook(path: Path, graph: Graph, picked: Picked, about: About) -> ma
         with xlsxwriter.Workbook(str(path), {"strings_to_formulas": False, "strings_to_urls": False}) as book:
             styles = Styles(book)
             readme: BulkSheet = book.add_worksheet(README, worksheet_class=BulkSheet)
-            network = NetworkSheet(book, styles, graph, layout, places, values, about.title, NETWORK)
+            network = NetworkSheet(book, styles, graph, layout, places, values, about.title, NETWORK, picture)
             sheet = network.write()
             if choice:
                 write_selector(sheet, styles, picked.captions, sheet_name)

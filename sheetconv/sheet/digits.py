@@ -59,9 +59,11 @@ def add_choice(
 def write_selector(sheet: BulkSheet, styles: Styles, captions: list[str], images: str) -> None:
     """The drop-down in the frozen part of the network sheet, and beside it what it shows."""
     row, column = PICK_CELL
-    label = styles.text(10, bold=True, align="right", font_color=HEADING)
-    sheet.write_string(row, column - 1, "choose image ▸", label)
-    style = styles.get(font_size=12, bold=True, align="center", bg_color="#FFF3BF", border=1)
+    label = styles.text(18, bold=True, align="right", valign="vcenter", font_color=HEADING)
+    sheet.write_string(row, column - 1, "image ▸", label)
+    style = styles.get(
+        font_size=18, bold=True, align="center", valign="vcenter", bg_color="#FFF3BF", border=1
+    )
     sheet.add_numbers([row], [column], [1.0], style)
     sheet.data_validation(
         row, column, row, column,
@@ -70,7 +72,11 @@ def write_selector(sheet: BulkSheet, styles: Styles, captions: list[str], images
     )  # fmt: skip
     names = f"{quoted(images)}!{area(*_captions_box(len(captions)), absolute=True)}"
     sheet.write_formula(
-        row, column + 1, f"=INDEX({names},{cell(row, column, absolute=True)})", styles.text(9), captions[0]
+        row,
+        column + 1,
+        f"=INDEX({names},{cell(row, column, absolute=True)})",
+        styles.text(18, valign="vcenter"),
+        captions[0],
     )
 
 
@@ -99,14 +105,16 @@ def write_images(
     sheet.set_column_pixels(box[1], box[1], 260)
     sheet.freeze_panes(3, 0)
     sheet.set_zoom(40)
-    sheet.write_string(0, 1, f"{place.sheet}: {source}", styles.text(16, bold=True, font_color=HEADING))
+    sheet.write_string(0, 1, f"{place.sheet}: {source}", styles.text(36, bold=True, font_color=HEADING))
+    sheet.set_row_pixels(0, 64)
+    sheet.set_row_pixels(1, 40)
     how = f"Pixels from 0 (paper) to 1 (ink). Overwrite any of them; the yellow cell on sheet {network} chooses."
-    sheet.write_string(1, 1, how, styles.text(11))
+    sheet.write_string(1, 1, how, styles.text(18))
     write_tensor(sheet, styles, place, values, None, "pixels")
     for index, (r0, c0, _, _) in place.planes():
         if index[-1] == 0:
             text = f"{index[0] + 1}: {captions[index[0]]}"
-            sheet.write_string(r0 - 1, c0, text, styles.text(12, bold=True))
+            sheet.write_string(r0 - 1, c0, text, styles.text(16, bold=True))
     for i, caption in enumerate(captions):
         sheet.write_string(box[0] + i, box[1], caption, styles.text(9))
     r1 = place.box()[2]

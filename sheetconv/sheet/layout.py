@@ -22,6 +22,7 @@ from sheetconv.graph.tensor import Graph, Tensor, margins
 from sheetconv.sheet.address import MAX_COLUMNS, MAX_ROWS
 
 HEADER_ROWS = 5  # titles, frozen
+NAME_SIZE, TEXT_SIZE = 22, 14  # points of a layer's name, and of its operator and shape
 GAP = 1  # blank cells between tiles
 STACK_FROM = 16  # channels from which feature maps are stacked, if they are large
 STACK_CELLS = 4096
@@ -262,7 +263,7 @@ def arrange(graph: Graph, sheet: str) -> Layout:
         layout.places[tensor] = place
         column = place.column + place.width + place.margin[3] + GAP
         band.end = column - GAP - 1
-        column = max(column, band.column + 4)
+        column = max(column, place.column + _title_columns(tensor))
         layout.bands.append(band)
         column += GAP
     boxes = [(p.box(), p.margin) for p in layout.places.values()]
@@ -274,6 +275,12 @@ def arrange(graph: Graph, sheet: str) -> Layout:
             f"a sheet has {MAX_ROWS:,} × {MAX_COLUMNS:,}. Choose a smaller network or input"
         )
     return layout
+
+
+def _title_columns(tensor: Tensor) -> int:
+    """Columns that a layer's name and operator need at their sizes (about 0.8 of a point a character, in pixels)."""
+    pixels = max(len(tensor.name) * NAME_SIZE, len(tensor.operator) * TEXT_SIZE) * 0.8
+    return int(pixels // 28) + 1
 
 
 def _parameters_of(tensor: Tensor) -> list[Tensor]:

@@ -12,7 +12,7 @@ from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Graph, Tensor
 from sheetconv.sheet.address import area, cell, quoted
 from sheetconv.sheet.formula import Printer
-from sheetconv.sheet.layout import HEADER_ROWS, Band, Layout, Place
+from sheetconv.sheet.layout import HEADER_ROWS, NAME_SIZE, TEXT_SIZE, Band, Layout, Place
 from sheetconv.sheet.stream import BulkSheet
 from sheetconv.sheet.style import (
     ACTIVATION,
@@ -102,12 +102,13 @@ class NetworkSheet:
         values: Mapping[Tensor, FloatArray],
         title: str,
         name: str,
+        pixels: bool,
     ) -> None:
         self.book, self.styles, self.graph, self.layout = book, styles, graph, layout
         self.places, self.values, self.title, self.name = places, values, title, name
         self.sheet: BulkSheet = book.add_worksheet(name, worksheet_class=BulkSheet)
         self.sheet.book_styles = styles
-        self.pixels = is_picture(graph.inputs[0].shape)
+        self.pixels = pixels
 
     def write(self) -> BulkSheet:
         """Fill the sheet; returns it so that other pages can add a selector."""
@@ -143,23 +144,25 @@ class NetworkSheet:
         sheet.set_margins(0.3, 0.3, 0.3, 0.3)
         sheet.fit_to_pages(1, 1)
         sheet.print_area(0, 0, layout.rows, layout.columns)
-        sheet.write_string(0, 1, self.title, self.styles.text(14, bold=True, font_color=HEADING))
+        for row, height in ((0, 64), (1, 48), (NAME_ROW, 44), (OPERATOR_ROW, 32), (SHAPE_ROW, 32)):
+            sheet.set_row_pixels(row, height)
+        sheet.write_string(0, 1, self.title, self.styles.text(36, bold=True, font_color=HEADING))
 
     def _band_titles(self, band: Band) -> None:
         tensor, text = band.tensor, self.styles.text
         column = self.places[tensor].column
-        self.sheet.write_string(NAME_ROW, column, tensor.name, text(11, bold=True, font_color=HEADING))
-        self.sheet.write_string(OPERATOR_ROW, column, tensor.operator, text(8))
-        self.sheet.write_string(SHAPE_ROW, column, sizes(tensor.shape[1:] or tensor.shape), text(8))
+        self.sheet.write_string(NAME_ROW, column, tensor.name, text(NAME_SIZE, bold=True, font_color=HEADING))
+        self.sheet.write_string(OPERATOR_ROW, column, tensor.operator, text(TEXT_SIZE))
+        self.sheet.write_string(SHAPE_ROW, column, sizes(tensor.shape[1:] or tensor.shape), text(TEXT_SIZE))
         for parameter in band.parameters:
             place = self.places[parameter]
             name = parameter.name.rpartition(".")[2]
-            self.sheet.write_string(OPERATOR_ROW, place.column, name[:30], text(7, italic=True))
+            self.sheet.write_string(OPERATOR_ROW, place.column, name[:30], text(10, italic=True))
             if place.width > 2:
-                self.sheet.write_string(SHAPE_ROW, place.column, sizes(parameter.state_shape), text(7))
+                self.sheet.write_string(SHAPE_ROW, place.column, sizes(parameter.state_shape), text(10))
 
     def _tile_titles(self, tensor: Tensor, place: Place) -> None:
-        style = self.styles.text(7, font_color="#52606D")
+        style = self.styles.text(9, font_color="#52606D")
         planes = place.planes()
         if len(planes) < 2 or tensor.placement == "channel":
             return
@@ -189,7 +192,7 @@ class NetworkSheet:
                 made += 1
 
     def _legend(self) -> None:
-        column = 14
+        column = 18
         entries = [
             ("#444444", "pixel"),
             (ACTIVATION, "activation ≥ 0"),
@@ -199,8 +202,8 @@ class NetworkSheet:
         ]
         for fill, text in entries:
             self.sheet.write_blank(1, column, None, self.styles.get(bg_color=fill))
-            self.sheet.write_string(1, column + 1, text, self.styles.text(8))
-            column += 3 + len(text) // 5
+            self.sheet.write_string(1, column + 1, text, self.styles.text(18, valign="vcenter"))
+            column += 3 + len(text) * 13 // CELL
 
 
 def is_picture(shape: tuple[int, ...]) -> bool:

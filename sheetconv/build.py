@@ -1,0 +1,154 @@
+"""The main job: a digit and a network in, a proven workbook out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sheetconv.errors import DataError, UsageError, WorkbookError
+from sheetconv.files import check_target, replacing
+from sheetconv.template import Template, load
+
+if TYPE_CHECKING:
+    from sheetconv.data.pick import Picked
+    from sheetconv.read.verify import Report
+
+
+@dataclass
+class Request:
+    """The options of `build-workbook`; None where the user gave none."""
+
+    output: Path
+    template: str | None = None
+    model: str | None = None
+    weights: Path | None = None
+    dataset: str | None = None
+    split: str = "train"
+    index: int | None = None
+    digit: int | None = None
+    image: Path | None = None
+    input: Path | None = None
+    random_input: bool = False
+    input_shape: tuple[int, ...] | None = None
+    seed: int = 0
+    fuse_relu: bool | None = None
+    force: bool = False
+    verify: bool = True
+    engine: str = "ironcalc"
+
+
+@dataclass
+class Built:
+    """What was built: the image's source and why it was taken, and the proof if one was made."""
+
+    path: Path
+    source: str
+    reason: str
+    report: Report | None
+
+
+def build(request: Request) -> Built:
+    """Compile, write and prove a workbook; nothing is left at the output when any step fails.
+
+    Raises the errors of the steps, and `WorkbookError` when the proof fails.
+    """
+    check_target(request.output, force=request.force)
+    template = _template(request)
+    from sheetconv.models import load_model
+
+    module, known = load_model(request.model or template.model, request.weights)
+    shape = _input_shape(request, known)
+    picked = _pixels(request, template, shape)
+    from sheetconv.graph.capture import capture
+    from sheetconv.graph.fuse import fuse_relu
+    from sheetconv.sheet.book import write_workbook
+    from sheetconv.sheet.readme import About
+
+    graph = capture(module, (1, *shape))
+    if request.fuse_relu if request.fuse_relu is not None else template.fuse_relu:
+        fuse_relu(graph)
+    name = request.model or template.model
+    source = f"{picked.captions[0]} ({picked.source})"
+    about = About(template.title or name, name, source, template.classes, template.note)
+    report = None
+    with replacing(request.output, force=request.force) as temporary:
+        write_workbook(temporary, graph, picked, about)
+        if request.verify:
+            report = _prove(temporary, request)
+    return Built(request.output, source, picked.reason, report)
+
+
+def _prove(path: Path, request: Request) -> Report:
+    from sheetconv.read.verify import verify
+
+    report = verify(path, request.engine)
+    report.book = str(request.output)
+    if not report.agrees:
+        raise WorkbookError(f"the workbook does not prove right, so it was not written. {report.verdict()}")
+    return report
+
+
+def _template(request: Request) -> Template:
+    if request.template:
+        return load(request.template)
+    if request.model:
+        return Template(request.model, title=request.model)
+    return load("conv-example")
+
+
+def _input_shape(request: Request, known: tuple[int, ...] | None) -> tuple[int, ...]:
+    shape = request.input_shape or known
+    if shape is None and request.input is not None and request.input.suffix == ".npy":
+        shape = _array_shape(request.input)
+    if shape is None:
+        if request.input is not None or request.random_input:
+            raise UsageError("the size of the network's input is not known; give --input-shape C,H,W")
+        shape = (1, 28, 28)
+    if not 1 <= len(shape) <= 4 or any(not 0 < s <= 4096 for s in shape):
+        raise UsageError(
+            f"an input of {'×'.join(map(str, shape))} is not usable; give C,H,W or C,L, each 1 to 4096"
+        )
+    return tuple(shape)
+
+
+def _array_shape(path: Path) -> tuple[int, ...]:
+    try:
+        return tuple(np.load(path, mmap_mode="r", allow_pickle=False).shape)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a .npy array: {error!s:.100}") from error
+
+
+def _pixels(request: Request, template: Template, shape: tuple[int, ...]) -> Picked:
+    from sheetconv.data.image import array_input, random_input
+    from sheetconv.data.pick import Picked, pick
+
+    if request.input is not None and request.random_input:
+        raise UsageError("--input and --random-input exclude each other; give one")
+    if request.input is not None:
+        values: Any = array_input(request.input, shape)
+        return Picked(values[None], [None], [request.input.name], "a file", "as asked for")
+    if request.random_input:
+        values = random_input(shape, request.seed)
+        return Picked(
+            values[None], [None], [f"random numbers, seed {request.seed}"], "--random-input", "as asked for"
+        )
+    if len(shape) != 3:
+        raise UsageError(
+            f"the network takes {'×'.join(map(str, shape))}, not an image; give --input or --random-input"
+        )
+    dataset = request.dataset or template.dataset or None
+    index = request.index
+    if index is None and request.digit is None and request.image is None and template.index >= 0:
+        index = template.index
+    picked = pick(dataset, request.split, index, request.digit, request.image)
+    found = picked.images.shape[1:]
+    found = found if len(found) == 3 else (1, *found)
+    if tuple(found) != shape:
+        raise UsageError(
+            f"the network takes {'×'.join(map(str, shape))}, the images are {'×'.join(map(str, found))}; "
+            "give --input FILE, --random-input or another --dataset"
+        )
+    return picked

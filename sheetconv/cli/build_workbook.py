@@ -1,0 +1,51 @@
+"""Compile a network and a digit into a live, proven workbook."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(int(part) for part in value.replace("x", ",").replace("×", ",").split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not sizes such as 3,32,32") from error
+
+
+@click.command("build-workbook")
+@click.argument("template", required=False)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The .xlsx file to write."
+)
+@click.option("--model", help="A network by name, or path/to/file.py:name (the file is run).")
+@click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file for the network.")
+@click.option("--dataset", help="mnist, fashion-mnist, builtin, a hub id, or a path (parquet, folders, IDX).")
+@click.option("--split", default="train", show_default=True, help="train or test.")
+@click.option("--index", type=int, help="Number of the image in the split.")
+@click.option("--digit", type=int, help="The first image of this class.")
+@click.option("--image", type=click.Path(path_type=Path), help="A PNG or JPEG of a handwritten digit.")
+@click.option(
+    "--input", type=click.Path(path_type=Path), help="A .npy array or an image for any other network."
+)
+@click.option("--random-input", is_flag=True, help="Random numbers as input.")
+@click.option("--input-shape", callback=_shape, help="Sizes of the input without batch, such as 3,32,32.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of --random-input.")
+@click.option("--fuse-relu/--no-fuse-relu", default=None, help="ReLU in the cell of the layer before it.")
+@click.option("--engine", default="ironcalc", show_default=True, help="Spreadsheet engine for the proof.")
+@click.option("--no-verify", is_flag=True, help="Do not prove the workbook after writing it.")
+@click.option("--force", is_flag=True, help="Overwrite the output file.")
+def command(no_verify: bool, **options: Any) -> None:
+    """Compile a network and a digit into a live, proven workbook.
+
+    TEMPLATE is a name (conv-example, simple-cnn, autoencoder, …) or a .toml file; conv-example by default.
+    """
+    from sheetconv.build import Request, build
+
+    built = build(Request(verify=not no_verify, **options))
+    click.echo(f"Image: {built.source}; {built.reason}.")
+    if built.report is not None:
+        click.echo(built.report.verdict())
+    click.echo(f"Wrote {built.path}")
