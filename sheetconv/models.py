@@ -23,7 +23,8 @@ def load_model(name: str, weights: Path | None = None) -> tuple[nn.Module, tuple
     from sheetconv.nets import INPUT_SHAPES, NETS, seeded
 
     if name in NETS:
-        module, shape = seeded(name), INPUT_SHAPES[name]
+        module: nn.Module = seeded(name)
+        shape: tuple[int, ...] | None = INPUT_SHAPES[name]
     elif ":" in name or name.endswith(".py"):
         module = _from_file(name)
         shape = getattr(module, "input_shape", None)

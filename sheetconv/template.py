@@ -65,12 +65,12 @@ def load(name: str) -> Template:
 
 
 def _checked(data: dict[str, Any], text: str, path: Path) -> Template:
-    kinds = {f.name: f.type for f in fields(Template)}
+    kinds = {f.name: str(f.type) for f in fields(Template)}
     for key, value in data.items():
         line = _line(text, key)
         if key not in kinds:
             raise TemplateError(f"{path}, line {line}: there is no key {key!r}; keys are {', '.join(kinds)}")
-        wanted = {"str": str, "int": int, "bool": bool}.get(str(kinds[key]), list)
+        wanted: type[Any] = {"str": str, "int": int, "bool": bool}.get(kinds[key], list)
         if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
             raise TemplateError(f"{path}, line {line}: {key} must be a {kinds[key]}, not {value!r}")
         if wanted is list and not all(isinstance(v, str) for v in value):

@@ -65,10 +65,10 @@ def run(operation: Operation, values: Mapping[Tensor, torch.Tensor]) -> torch.Te
     operator = overload(operation.target)
     declared = schema(operation.target)
     if not declared:
-        return operator(*arguments)  # type: ignore[no-any-return]
+        return operator(*arguments)
     named = {d.name: a for d, a in zip(declared, arguments, strict=False) if d.kwarg_only and a is not None}
     plain = [a for d, a in zip(declared, arguments, strict=False) if not d.kwarg_only]
-    return operator(*plain, **named)  # type: ignore[no-any-return]
+    return operator(*plain, **named)
 
 
 def evaluate(

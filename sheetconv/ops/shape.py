@@ -136,9 +136,9 @@ def pad(build: Build, x: Tensor, widths: Any, mode: Any = "constant", value: Any
     expr: Expr = x.at(*at)
     if not crop:
         inside: Index | None = None
-        for i, size, own in zip(at, x.shape, out.shape, strict=True):
+        for position, size, own in zip(at, x.shape, out.shape, strict=True):
             if own != size:
-                here = (i >= 0) & (i < size)
+                here = (position >= 0) & (position < size)
                 inside = here if inside is None else inside & here
         if inside is not None:
             expr = Select(inside, expr, Number(float(value or 0.0)))

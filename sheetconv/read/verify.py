@@ -125,7 +125,9 @@ class _Sheets:
 def _pick(block: np.ndarray, place: Place) -> np.ndarray:
     r0, c0, _, _ = place.box()
     rows, columns = np.broadcast_arrays(*place.cells())
-    return np.asarray(block[rows - r0, columns - c0])
+    found = np.empty(rows.shape, dtype=object)
+    found[...] = block[rows - r0, columns - c0]
+    return found
 
 
 def _stored(sheets: _Sheets, place: Place, path: Path) -> FloatArray:

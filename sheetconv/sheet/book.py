@@ -24,6 +24,12 @@ from sheetconv.sheet.stream import BulkSheet
 from sheetconv.sheet.style import Styles
 
 NETWORK = "Network"
+# Arial has metric-compatible stand-ins everywhere, so that cells are square in every program.
+_OPTIONS = {
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+    "default_format_properties": {"font_name": "Arial", "font_size": 10},
+}
 
 
 def compute(graph: Graph, stored: Mapping[Tensor, FloatArray]) -> dict[Tensor, FloatArray]:
@@ -65,7 +71,7 @@ def write_workbook(path: Path, graph: Graph, picked: Picked, about: About) -> ma
              "captions": picked.captions}  # fmt: skip
     manifest = manifests.Manifest(graph, places, facts)
     try:
-        with xlsxwriter.Workbook(str(path), {"strings_to_formulas": False, "strings_to_urls": False}) as book:
+        with xlsxwriter.Workbook(str(path), _OPTIONS) as book:
             styles = Styles(book)
             readme: BulkSheet = book.add_worksheet(README, worksheet_class=BulkSheet)
             network = NetworkSheet(book, styles, graph, layout, places, values, about.title, NETWORK, picture)

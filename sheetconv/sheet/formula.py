@@ -248,7 +248,8 @@ class Printer:
 
 
 def _is_rectangle(group: IntArray, offsets: list[tuple[IntArray, IntArray]]) -> bool:
-    places = []
+    places: list[IntArray] = []
+    shapes = set()
     for rows, columns in offsets:
         r, c = rows[group], columns[group]
         r, c = r - r.min(), c - c.min()
@@ -256,5 +257,10 @@ def _is_rectangle(group: IntArray, offsets: list[tuple[IntArray, IntArray]]) -> 
         if height * width != len(group):
             return False
         places.append(r * width + c)
+        shapes.add((height, width))
     first = places[0]
-    return len(np.unique(first)) == len(group) and all((p == first).all() for p in places[1:])
+    return (
+        len(shapes) == 1
+        and len(np.unique(first)) == len(group)
+        and all((p == first).all() for p in places[1:])
+    )

@@ -17,7 +17,7 @@ from xlsxwriter.worksheet import Worksheet
 from sheetconv.sheet.address import column_letters
 
 
-class BulkSheet(Worksheet):  # type: ignore[misc]
+class BulkSheet(Worksheet):
     """A worksheet of XlsxWriter with a second store of cells, merged in row by row while writing."""
 
     def __init__(self) -> None:
