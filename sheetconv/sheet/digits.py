@@ -30,7 +30,7 @@ def add_choice(
     pick = Tensor("pick", (1,), "input", operator="Choice", placement="fixed")
     stack = Tensor("images", images.shape, "input", operator="Images", signed=False)
     source = graph.inputs[0]
-    n, c, y, x = source.axes
+    _, c, y, x = source.axes
     source.expr = Call("CHOOSE", (pick.at(0), *(stack.at(k, c, y, x) for k in range(count))))
     source.operation = Operation("choose", (pick, stack))
     graph.tensors[:0] = [pick, stack]

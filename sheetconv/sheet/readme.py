@@ -110,7 +110,10 @@ def write_readme(
         text(11),
     )
     sheet.write_string(2, 1, f"Image: {about.source}", text(10))
-    sheet.write_string(3, 1, about.note, text(10, font_color="#52606D"))
+    note = text(10, font_color="#52606D", text_wrap=True, valign="top")
+    sheet.merge_range(3, 1, 3, 6, "", note)
+    sheet.write_string(3, 1, about.note, note)
+    sheet.set_row_pixels(3, 46)
     last = _architecture(sheet, styles, graph, layout, places)
     _prediction(book, sheet, styles, graph, places, values, about)
     row = max(last + 2, FIRST_ROW)
@@ -185,16 +188,20 @@ def _prediction(
     names = [*about.classes, *(str(i) for i in range(len(about.classes), count))][:count]
     sheet.write_string(FIRST_ROW - 1, label, "class", head)
     for i, name in enumerate(names):
-        sheet.write_string(FIRST_ROW + i, label, name, styles.text(10))
+        left = styles.text(10, align="left")
+        if name.isdecimal():  # a digit's name is a number, not a number stored as text
+            sheet.write_number(FIRST_ROW + i, label, int(name), left)
+        else:
+            sheet.write_string(FIRST_ROW + i, label, name, left)
     labels = area(FIRST_ROW, label, FIRST_ROW + count - 1, label, absolute=True)
     chances = area(FIRST_ROW, chance, FIRST_ROW + count - 1, chance, absolute=True)
-    best = names[int(values[shown[-1]].reshape(-1).argmax())]
+    winner = names[int(values[shown[-1]].reshape(-1).argmax())]
+    best = int(winner) if winner.isdecimal() else winner
     sheet.write_string(2, label, "Prediction", styles.text(12, bold=True, font_color=HEADING))
     sheet.write_formula(
         3, label, f"=INDEX({labels},MATCH(MAX({chances}),{chances},0))",
         styles.text(20, bold=True, font_color=HEADING, align="left"), best,
     )  # fmt: skip
-    sheet.set_row_pixels(3, 34)
     chart = book.add_chart({"type": "bar"})
     chart.add_series(
         {

@@ -64,7 +64,7 @@ class BulkSheet(Worksheet):
         wanted = {*self.prepared, *self.row_info, *(r for r, cells in self.table.items() if cells)}
         for row in sorted(wanted):
             self._write_row(row, None, self.row_info.get(row))
-            own = self.table[row] if row in self.table else {}
+            own = self.table.get(row, {})
             for column, xml in sorted([*self.prepared.get(row, []), *((c, None) for c in own)], key=_column):
                 if xml is None:
                     self._write_cell(row, column, own[column])

@@ -11,8 +11,8 @@ from sheetconv.sheet.address import area
 CELL = 28  # pixels, width and height of a cell of the network sheet
 INK = "#1F2933"
 PADDING = "#D5D9DE"
-ACTIVATION = "#0B6E99"
-NEGATIVE, POSITIVE = "#C0392B", "#2166AC"
+ACTIVATION = "#3FA7CC"
+NEGATIVE, POSITIVE = "#E8604C", "#5B9BD5"
 HEADING = "#14344F"
 LINK = "#0563C1"
 
@@ -36,7 +36,14 @@ class Styles:
 
     def cell(self, pattern: str) -> Any:
         """A cell of a map: small, centred, in the given number format."""
-        return self.get(font_size=7, align="center", valign="vcenter", num_format=pattern)
+        return self.get(
+            font_size=7,
+            align="center",
+            valign="vcenter",
+            num_format=pattern,
+            border=1,
+            border_color="#E4E7EB",
+        )
 
     def padding(self) -> Any:
         """A blank margin cell."""

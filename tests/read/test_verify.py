@@ -127,7 +127,7 @@ def test_the_choice_feeds_another_digit(book: Path, tmp_path: Path, choice: int)
 
 @pytest.mark.libreoffice
 def test_pixel_edited_in_libreoffice_verifies_after_saving(book: Path, tmp_path: Path) -> None:
-    from sheetconv.read.engines.libreoffice import save_recalculated
+    from sheetconv.read.engines.libreoffice import LibreOffice
 
     with Book(book) as opened:
         manifest = read_manifest(opened, book)
@@ -135,7 +135,7 @@ def test_pixel_edited_in_libreoffice_verifies_after_saving(book: Path, tmp_path:
     rows, columns = np.broadcast_arrays(*stack.cells())
     at = (stack.sheet, int(rows[0, 0, 14, 5]), int(columns[0, 0, 14, 5]))
     saved = tmp_path / "saved.xlsx"
-    save_recalculated(book, saved, {at: 0.875})
+    LibreOffice().save_recalculated(book, saved, {at: 0.875})
     report = verify(saved, device="cpu")
     assert report.agrees, report.verdict()
     with Book(saved) as opened:
