@@ -94,12 +94,15 @@ class Var(Index):
     size: int
 
     def variables(self) -> frozenset[Var]:
+        """All variables that occur."""
         return frozenset((self,))
 
     def evaluate(self, values: Mapping[Var, IntArray]) -> IntArray:
+        """See `Index.evaluate`."""
         return values[self]
 
     def substitute(self, replace: Mapping[Var, Index]) -> Index:
+        """See `Index.substitute`."""
         return replace.get(self, self)
 
     def __str__(self) -> str:
@@ -113,12 +116,15 @@ class Constant(Index):
     value: int
 
     def variables(self) -> frozenset[Var]:
+        """All variables that occur."""
         return frozenset()
 
     def evaluate(self, values: Mapping[Var, IntArray]) -> IntArray:
+        """See `Index.evaluate`."""
         return np.asarray(self.value, dtype=np.int64)
 
     def substitute(self, replace: Mapping[Var, Index]) -> Index:
+        """See `Index.substitute`."""
         return self
 
     def __str__(self) -> str:
@@ -134,13 +140,16 @@ class Operation(Index):
     right: Index
 
     def variables(self) -> frozenset[Var]:
+        """All variables that occur."""
         return self.left.variables() | self.right.variables()
 
     def evaluate(self, values: Mapping[Var, IntArray]) -> IntArray:
+        """See `Index.evaluate`."""
         result = _OPERATORS[self.operator](self.left.evaluate(values), self.right.evaluate(values))
         return np.asarray(result, dtype=np.int64)
 
     def substitute(self, replace: Mapping[Var, Index]) -> Index:
+        """See `Index.substitute`."""
         return binary(self.operator, self.left.substitute(replace), self.right.substitute(replace))
 
     def __str__(self) -> str:
@@ -155,12 +164,15 @@ class Lookup(Index):
     at: Index
 
     def variables(self) -> frozenset[Var]:
+        """All variables that occur."""
         return self.at.variables()
 
     def evaluate(self, values: Mapping[Var, IntArray]) -> IntArray:
+        """See `Index.evaluate`."""
         return np.asarray(self.table, dtype=np.int64)[self.at.evaluate(values)]
 
     def substitute(self, replace: Mapping[Var, Index]) -> Index:
+        """See `Index.substitute`."""
         return Lookup(self.table, self.at.substitute(replace))
 
     def __str__(self) -> str:
