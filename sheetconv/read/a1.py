@@ -1,14 +1,29 @@
-"""A1 addresses as they stand in files: text to zero-based (row, column) and back."""
+"""A1 addresses as they stand in files: text to zero-based (row, column); back is `sheetconv.sheet.address`."""
 
 import re
 from functools import lru_cache
 
 from sheetconv.errors import WorkbookError
+from sheetconv.sheet.address import MAX_COLUMNS as COLUMNS
+from sheetconv.sheet.address import MAX_ROWS as ROWS
+from sheetconv.sheet.address import cell as cell_name
+from sheetconv.sheet.address import column_letters, quoted
+
+__all__ = [
+    "COLUMNS",
+    "ROWS",
+    "Range",
+    "cell_name",
+    "column_letters",
+    "column_number",
+    "parse_cell",
+    "parse_range",
+    "sheet_cell",
+]
 
 Range = tuple[int, int, int, int]
 """(first row, first column, last row, last column), zero-based, all inclusive."""
 
-ROWS, COLUMNS = 1_048_576, 16_384
 _REF = re.compile(r"\$?([A-Za-z]{1,3})\$?([1-9][0-9]{0,6})", re.ASCII)
 
 
@@ -19,18 +34,6 @@ def column_number(letters: str) -> int:
     for letter in letters.upper():
         number = number * 26 + ord(letter) - 64
     return number - 1
-
-
-@lru_cache(maxsize=COLUMNS)
-def column_letters(number: int) -> str:
-    """Letters of a zero-based column: 0 → A, 16383 → XFD. Raises `ValueError` outside the sheet."""
-    if not 0 <= number < COLUMNS:
-        raise ValueError(f"column {number} is outside the sheet (0 … {COLUMNS - 1})")
-    letters, number = "", number + 1
-    while number:
-        number, rest = divmod(number - 1, 26)
-        letters = chr(65 + rest) + letters
-    return letters
 
 
 def parse_cell(text: str) -> tuple[int, int]:
@@ -50,11 +53,6 @@ def parse_range(text: str) -> Range:
     return min(row0, row1), min(column0, column1), max(row0, row1), max(column0, column1)
 
 
-def cell_name(row: int, column: int) -> str:
-    """(2, 1) → ``"B3"``."""
-    return f"{column_letters(column)}{row + 1}"
-
-
 def sheet_cell(sheet: str, row: int, column: int) -> str:
     """("My net", 2, 1) → ``"'My net'!B3"``: as a spreadsheet's address box takes it."""
-    return "'" + sheet.replace("'", "''") + "'!" + cell_name(row, column)
+    return f"{quoted(sheet)}!{cell_name(row, column)}"

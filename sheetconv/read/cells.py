@@ -1,7 +1,7 @@
 """Cells of a workbook read in bulk: formulas and cached values, at full double precision.
 
-One pass of expat over a sheet's XML gives both (openpyxl gives either, several times slower). Speed and
-memory: see ``tests/benchmarks``.
+One pass of expat over a sheet's XML gives both. openpyxl gives either, takes longer for both together, and
+does not expand shared formulas (``tests/benchmarks/read_speed.py`` has the figures).
 """
 
 import os

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl.formula.translate import Translator
 
-from sheetconv.errors import WorkbookError
+from sheetconv.errors import LimitError, WorkbookError
 from sheetconv.read.a1 import cell_name, column_letters, column_number, parse_cell, parse_range, sheet_cell
 from sheetconv.read.cells import Book, CellError, numbers
 from sheetconv.read.shared import expander
@@ -152,5 +152,5 @@ def test_addresses_round_trip_and_refuse() -> None:
     for bad in ["", "A", "1", "A0", "XFE1", "A1048577", "AAAA1", "A1:", "Ä1", "A1B"]:
         with pytest.raises(WorkbookError):
             parse_cell(bad)
-    with pytest.raises(ValueError, match="outside"):
+    with pytest.raises(LimitError, match="beyond"):
         column_letters(16384)
