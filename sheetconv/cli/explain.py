@@ -23,7 +23,11 @@ def command(book: Path, cell: str, top: int, as_json: bool) -> None:
     if as_json:
         rows = [[str(t.left), t.left_value, str(t.right), t.right_value, t.product] for t in terms]
         shares = [[str(area), share] for area, share in found.shares()]
-        document: dict[str, object] = {"cell": str(found.cell), "formula": found.formula, "value": found.value}
+        document: dict[str, object] = {
+            "cell": str(found.cell),
+            "formula": found.formula,
+            "value": found.value,
+        }
         document |= {"terms": rows, "shares": shares, "reads": [str(a) for a in found.reads]}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
