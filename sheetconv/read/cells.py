@@ -221,10 +221,7 @@ def _read_workbook(package: Package) -> tuple[dict[str, str], dict[str, str], di
     elements = package.elements(package.workbook_part, depth=2)
     names_in_order: list[str] = []
     parts: dict[str, str] = {}
-    for element in (e for e in elements if e.name == "sheet"):
-        at = element.attributes
-        name = at.get("name", "")
-        identity = next((value for key, value in at.items() if key.rpartition(":")[2] == "id"), "")
+    for name, identity in package.sheets():
         kind, part = relations.get(identity, ("", ""))
         names_in_order.append(name)
         if kind == _WORKSHEET:
@@ -298,7 +295,7 @@ class _SheetReader:
         self.kind, self.value, self.formula = "n", "", ""
         self.text: list[str] = []
         self.formula_attributes: dict[str, str] | None = None
-        self.in_cell = self.phonetic = False
+        self.in_data = self.in_cell = self.phonetic = False
 
     def read(self) -> SheetCells:
         """Parse the part."""
@@ -311,7 +308,9 @@ class _SheetReader:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         name = self.local.get(tag) or self.local.setdefault(tag, tag.rpartition(":")[2])
         self.text.clear()
-        if name == "c":
+        if not self.in_data:
+            self.in_data = name == "sheetData"
+        elif name == "c":
             self.positions.cell(attributes.get("r"))
             self.kind = attributes.get("t", "n")
             self.value = ""
@@ -330,6 +329,7 @@ class _SheetReader:
         name = self.local[tag]
         if not self.in_cell:
             self.text.clear()
+            self.in_data = self.in_data and name != "sheetData"
         elif name == "v":
             self.value = "".join(self.text)
         elif name == "f":

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from xml.parsers import expat
 
 from sheetconv.errors import WorkbookError
@@ -36,7 +36,8 @@ class Limits:
 
     entries: int = 10_000
     part: int = 4 << 30
-    total: int = 8 << 30
+    total: int = 16 << 30
+    """All that is inflated through one open package, parts that are read twice counted twice."""
     ratio: int = 250
     """Inflated size over packed size; real sheets stay below 60, deflate itself reaches 1032."""
     ratio_from: int = 16 << 20
@@ -58,6 +59,13 @@ class Element:
     start: int
     end: int
     text: str
+
+
+class SheetEntry(NamedTuple):
+    """A sheet in the workbook's list: its name and the id of the relation that leads to its part."""
+
+    name: str
+    relation: str
 
 
 class Package:
@@ -107,7 +115,7 @@ class Package:
                 while chunk := stream.read(CHUNK):
                     size += len(chunk)
                     self._inflated += len(chunk)
-                    if size > most or self._inflated > self.limits.total * 4:
+                    if size > most or self._inflated > self.limits.total:
                         raise WorkbookError(
                             f"{self.path}: {name} inflates to more than {most:,} bytes; refused as a zip bomb"
                         )
@@ -143,6 +151,18 @@ class Package:
         """Elements of a small XML part in order of their ends; only those at `depth` when given."""
         return xml_elements(self.read(name), f"{self.path}: {name}", depth)
 
+    def sheets(self) -> list[SheetEntry]:
+        """Sheets of all kinds in tab order. Raises `WorkbookError` when two have the same name."""
+        found = []
+        for element in self.elements(self.workbook_part, depth=2):
+            if element.name == "sheet":
+                at = element.attributes
+                identity = next((value for key, value in at.items() if key.rpartition(":")[2] == "id"), "")
+                found.append(SheetEntry(at.get("name", ""), identity))
+        if len({sheet.name.casefold() for sheet in found}) < len(found):
+            raise WorkbookError(f"{self.path} has two sheets of the same name; the file is damaged")
+        return found
+
     def relations(self, name: str) -> dict[str, tuple[str, str]]:
         """Map the relationship ids of a part to (type, target part); external targets are left out."""
         folder, base = posixpath.split(name)
@@ -152,6 +172,8 @@ class Package:
         found = {}
         for element in self.elements(rels, depth=1):
             at = element.attributes
+            if at.get("Id") in found:
+                raise WorkbookError(f"{self.path}: {rels} has the id {at['Id']!r} twice; the file is damaged")
             if at.get("TargetMode") != "External" and "Id" in at and "Target" in at:
                 target = posixpath.normpath(posixpath.join("/", folder, at["Target"])).lstrip("/")
                 found[at["Id"]] = (at.get("Type", "").rpartition("/")[2], target)
@@ -227,12 +249,17 @@ class Package:
         for needed in ("[Content_Types].xml", "_rels/.rels"):
             if needed not in self:
                 raise WorkbookError(f"{self.path} is a zip file but not a workbook: it has no {needed}")
-        for kind, target in self.relations("").values():
-            if kind == "officeDocument":
-                if target not in self:
-                    raise WorkbookError(f"{self.path} has no {target}; it is not a complete workbook")
-                return target
-        raise WorkbookError(f"{self.path} names no workbook part (xl/workbook.xml); it is not a workbook")
+        targets = {target for kind, target in self.relations("").values() if kind == "officeDocument"}
+        if not targets:
+            raise WorkbookError(f"{self.path} names no workbook part (xl/workbook.xml); it is not a workbook")
+        if len(targets | {name for name in self.names if name.casefold() == "xl/workbook.xml"}) > 1:
+            raise WorkbookError(
+                f"{self.path} holds two workbooks; programs differ in which they take: refused"
+            )
+        target = targets.pop()
+        if target not in self:
+            raise WorkbookError(f"{self.path} has no {target}; it is not a complete workbook")
+        return target
 
 
 def open_package(path: str | os.PathLike[str], limits: Limits = LIMITS) -> Package:
@@ -243,11 +270,11 @@ def open_package(path: str | os.PathLike[str], limits: Limits = LIMITS) -> Packa
 def check_package(path: str | os.PathLike[str], limits: Limits = LIMITS) -> None:
     """Inflate every part once within the bounds and drop it; raises `WorkbookError` at the first fault."""
     with Package(path, limits) as package:
-        total = 0
+        package.sheets()
+        package.relations(package.workbook_part)
         for name in package.names:
-            total += sum(len(chunk) for chunk in package.chunks(name))
-            if total > limits.total:
-                raise WorkbookError(f"{package.path} inflates to more than {limits.total:,} bytes; refused")
+            for _ in package.chunks(name):
+                pass
 
 
 def new_parser(where: str) -> expat.XMLParserType:

@@ -50,9 +50,11 @@ def without_cached_values(
 
 def _parts(package: Package, poison: float | None) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Yield (name, content) of every part of the copy."""
-    relations = package.relations(package.workbook_part).values()
-    sheets = {part for kind, part in relations if kind in _SHEETS}
-    chains = {part for kind, part in relations if kind == "calcChain"}
+    relations = package.relations(package.workbook_part)
+    # By type or by name in the list of sheets: some programs look at the one, some at the other.
+    sheets = {part for kind, part in relations.values() if kind in _SHEETS}
+    sheets |= {relations[e.relation][1] for e in package.sheets() if e.relation in relations}
+    chains = {part for kind, part in relations.values() if kind == "calcChain"}
     folder, _, base = package.workbook_part.rpartition("/")
     workbook_relations = f"{folder}/_rels/{base}.rels".lstrip("/")
     for name in package.names:
@@ -131,7 +133,7 @@ class _Stripper:
         self.cell: tuple[str, dict[str, str], int] | None = None  # tag, attributes, first byte
         self.formula: tuple[str, dict[str, str]] | None = None
         self.text: list[str] = []
-        self.has_value = False
+        self.has_value = self.in_data = False
 
     def feed(self, chunk: bytes, final: bool = False) -> bytes:
         """Take the next bytes of the sheet and return what is ready of the copy."""
@@ -150,7 +152,9 @@ class _Stripper:
         name = self.local.get(tag) or self.local.setdefault(tag, tag.rpartition(":")[2])
         if self.cell is None:
             self.safe = self.parser.CurrentByteIndex
-            if name == "c":
+            if not self.in_data:
+                self.in_data = name == "sheetData"
+            elif name == "c":
                 self.positions.cell(attributes.get("r"))
                 self.cell = (tag, attributes, self.safe)
                 self.formula, self.has_value = None, False
@@ -169,9 +173,10 @@ class _Stripper:
             self.has_value = True
 
     def end(self, tag: str) -> None:
-        if self.cell is None:
-            return
         name = self.local[tag]
+        if self.cell is None:
+            self.in_data = self.in_data and name != "sheetData"
+            return
         if name == "f":
             self.parser.CharacterDataHandler = None
         elif name == "c":

@@ -271,6 +271,26 @@ def test_missing_and_foreign_parts(tmp_path: Path, plain: Path) -> None:
     refused(any_zip, "a zip file but not a workbook")
 
 
+def test_two_readings_of_one_file(tmp_path: Path, plain: Path) -> None:
+    """Whatever two programs could read in two ways is refused: what is proven must be what is shown."""
+
+    def second_sheet(data: bytes) -> bytes:
+        return data.replace(b"</sheets>", b'<sheet name="NET 1" sheetId="2" r:id="rId1"/></sheets>')
+
+    def second_id(data: bytes) -> bytes:
+        found = re.search(rb"<Relationship [^>]*worksheet[^>]*>", data)
+        assert found
+        return data.replace(found[0], found[0] * 2)
+
+    refused(changed(plain, tmp_path / "names.xlsx", {"xl/workbook.xml": second_sheet}), "same name")
+    refused(changed(plain, tmp_path / "ids.xlsx", {"xl/_rels/workbook.xml.rels": second_id}), "twice")
+    moved = {
+        "xl/other.xml": b"<workbook/>",
+        "_rels/.rels": lambda data: data.replace(b"xl/workbook.xml", b"xl/other.xml"),
+    }
+    refused(changed(plain, tmp_path / "two.xlsx", moved), "two workbooks")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "pattern"),
     [
