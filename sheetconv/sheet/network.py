@@ -29,6 +29,7 @@ from sheetconv.sheet.style import (
 SCREEN = 1800  # pixels that the whole network should fit into, by zoom
 NAME_ROW, OPERATOR_ROW, SHAPE_ROW = 2, 3, 4
 MAX_NAMES = 4000
+_SHORT = {"running_mean": "mean", "running_var": "variance"}
 
 
 def scale_of(tensor: Tensor, pixels: bool) -> str:
@@ -157,6 +158,7 @@ class NetworkSheet:
         for parameter in band.parameters:
             place = self.places[parameter]
             name = parameter.name.rpartition(".")[2]
+            name = _SHORT.get(name, name)  # two cells of room
             self.sheet.write_string(OPERATOR_ROW, place.column, name[:30], text(10, italic=True))
             if place.width > 2:
                 self.sheet.write_string(SHAPE_ROW, place.column, sizes(parameter.state_shape), text(10))
