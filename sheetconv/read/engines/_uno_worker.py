@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ def main(job_file: str, result_file: str) -> None:
         save(document, job)
     Path(result_file).write_text(json.dumps(found), encoding="utf-8")
     document.close(True)
+    with suppress(Exception):  # it hangs up while it goes
+        desktop.terminate()
 
 
 def connect(pipe: str) -> Any:

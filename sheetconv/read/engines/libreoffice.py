@@ -114,9 +114,14 @@ class LibreOffice(Engine):
             start_new_session=True,
         )
         try:
-            return run_job(self, [python, str(_WORKER)], job | {"pipe": pipe}, folder)
+            found = run_job(self, [python, str(_WORKER)], job | {"pipe": pipe}, folder)
+            with suppress(subprocess.TimeoutExpired):
+                office.wait(timeout=20)  # so that it clears away its sockets
+            return found
         finally:
             end_group(office)
+            for socket in Path("/tmp").glob(f"OSL_PIPE_*_{pipe}"):
+                socket.unlink(missing_ok=True)
 
     def _compute_by_conversion(
         self, copy: Path, ranges: Sequence[tuple[str, Range]], folder: Path
