@@ -11,17 +11,19 @@ row = Σ over axes a of rows[a][index[a]], and likewise for columns. Two arrange
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from sheetconv.errors import LimitError
+from sheetconv.graph.expr import tensors_read
 from sheetconv.graph.index import IntArray
 from sheetconv.graph.tensor import Graph, Tensor, margins
 from sheetconv.sheet.address import MAX_COLUMNS, MAX_ROWS
 
-HEADER_ROWS = 5  # titles, frozen
+FIRST_SHELF = 2  # rows above it: title, choice of the image, legend
+TITLE_ROWS = 3  # a layer's name, operator and shape
+PAPER = 1.41  # width of a landscape page to its height
 NAME_SIZE, TEXT_SIZE = 22, 14  # points of a layer's name, and of its operator and shape
 GAP = 1  # blank cells between tiles
 STACK_FROM = 16  # channels from which feature maps are stacked, if they are large
@@ -114,12 +116,14 @@ class Place:
 
 @dataclass
 class Band:
-    """One layer: its place on the sheet from `column` on, the parameters first."""
+    """One layer from (row, column) on, the parameters first: `width` columns, `height` rows with titles."""
 
     tensor: Tensor
     parameters: list[Tensor]
+    width: int
+    height: int
+    row: int = 0
     column: int = 0
-    end: int = 0
 
 
 @dataclass
@@ -238,37 +242,15 @@ def _parameter(tensor: Tensor, places: dict[Tensor, Place], sheet: str, result: 
 def arrange(graph: Graph, sheet: str) -> Layout:
     """Lay a graph out: input at the left, layers to the right, parameters before the layer that uses them.
 
+    A network that would be much wider than a page goes on in further *shelves* below, like lines of text.
     Raises `LimitError` when it does not fit on a sheet.
     """
     reach = margins(graph)
     layout = Layout()
-    column = 1
     for tensor in graph.placed():
-        if tensor.kind == "parameter":
-            continue
-        own = [p for p in graph.tensors if p.kind == "parameter" and p.layer and p not in layout.places
-               and tensor.expr is not None and p in _parameters_of(tensor)]  # fmt: skip
-        kernel_rows = max(
-            (p.shape[2] for p in own if p.placement == "kernel" and len(p.shape) == 4), default=0
-        )
-        place = _activation(tensor, sheet, reach[tensor], kernel_rows)
-        band = Band(tensor, own, column)
-        for parameter in own:
-            found = _parameter(parameter, layout.places, sheet, place)
-            found.row, found.column = HEADER_ROWS + 1 + place.margin[0], column
-            layout.places[parameter] = found
-            column += found.width + GAP
-        place.row = HEADER_ROWS + 1 + place.margin[0]
-        place.column = column + place.margin[1]
-        layout.places[tensor] = place
-        column = place.column + place.width + place.margin[3] + GAP
-        band.end = column - GAP - 1
-        column = max(column, place.column + _title_columns(tensor))
-        layout.bands.append(band)
-        column += GAP
-    boxes = [(p.box(), p.margin) for p in layout.places.values()]
-    layout.rows = max(b[2] + m[2] for b, m in boxes) + 2
-    layout.columns = column
+        if tensor.kind != "parameter":
+            layout.bands.append(_band(tensor, layout, reach[tensor], sheet))
+    _shelve(layout)
     if layout.rows > MAX_ROWS or layout.columns > MAX_COLUMNS:
         raise LimitError(
             f"the network needs {layout.rows:,} rows × {layout.columns:,} columns; "
@@ -277,19 +259,54 @@ def arrange(graph: Graph, sheet: str) -> Layout:
     return layout
 
 
+def _band(tensor: Tensor, layout: Layout, margin: list[tuple[int, int]], sheet: str) -> Band:
+    """A layer and its parameters, laid out as if they stood alone (rows from the layer's name on)."""
+    used = [t for t in tensors_read(tensor.expr) if t.kind == "parameter"] if tensor.expr is not None else []
+    own = [t for t in used if t not in layout.places]
+    kernel_rows = max((p.shape[2] for p in own if p.placement == "kernel" and len(p.shape) == 4), default=0)
+    place = _activation(tensor, sheet, margin, kernel_rows)
+    place.row = TITLE_ROWS + 1 + place.margin[0]
+    column = 0
+    for parameter in own:
+        found = _parameter(parameter, layout.places, sheet, place)
+        found.row, found.column = place.row, column
+        layout.places[parameter] = found
+        column += found.width + GAP
+    place.column = column + place.margin[1]
+    layout.places[tensor] = place
+    end = place.column + max(place.width + place.margin[3] + GAP, _title_columns(tensor))
+    bottoms = [layout.places[t].box()[2] + layout.places[t].margin[2] for t in (*own, tensor)]
+    return Band(tensor, own, width=end + GAP, height=max(bottoms) + 2)
+
+
+def _shelve(layout: Layout) -> None:
+    """Choose the narrowest page whose shelves are not taller than a sheet of paper, and move the bands there."""
+    total = sum(band.width for band in layout.bands)
+    widest = max(band.width for band in layout.bands)
+    width = widest
+    while width < total and _fill(layout.bands, width) * PAPER > width:
+        width = min(total, width + 10)
+    layout.rows = _fill(layout.bands, width)
+    layout.columns = max(band.column + band.width for band in layout.bands) + 1
+    for band in layout.bands:
+        for tensor in (*band.parameters, band.tensor):
+            layout.places[tensor].row += band.row
+            layout.places[tensor].column += band.column
+
+
+def _fill(bands: list[Band], width: int) -> int:
+    """Set the bands on shelves of this width, from left to right; returns the rows that they take."""
+    top, column, height = FIRST_SHELF, 1, 0
+    for band in bands:
+        if column > 1 and column + band.width > width + 1:
+            top, column, height = top + height + GAP, 1, 0
+        band.row, band.column = top, column
+        column += band.width
+        height = max(height, band.height)
+    return top + height
+
+
 def _title_columns(tensor: Tensor) -> int:
     """Columns that a layer's name and operator need at their sizes (about 0.8 of a point a character, in pixels)."""
     pixels = max(len(tensor.name) * NAME_SIZE, len(tensor.operator) * TEXT_SIZE) * 0.8
     return int(pixels // 28) + 1
-
-
-def _parameters_of(tensor: Tensor) -> list[Tensor]:
-    from sheetconv.graph.expr import tensors_read
-
-    assert tensor.expr is not None
-    return [t for t in tensors_read(tensor.expr) if t.kind == "parameter"]
-
-
-def total_cells(graph: Graph) -> int:
-    """Elements of all placed tensors."""
-    return sum(math.prod(t.shape) for t in graph.placed())

@@ -12,7 +12,7 @@ from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Graph, Tensor
 from sheetconv.sheet.address import area, cell, quoted
 from sheetconv.sheet.formula import Printer
-from sheetconv.sheet.layout import HEADER_ROWS, NAME_SIZE, TEXT_SIZE, Band, Layout, Place
+from sheetconv.sheet.layout import FIRST_SHELF, NAME_SIZE, TEXT_SIZE, TITLE_ROWS, Band, Layout, Place
 from sheetconv.sheet.stream import BulkSheet
 from sheetconv.sheet.style import (
     ACTIVATION,
@@ -27,7 +27,6 @@ from sheetconv.sheet.style import (
 )
 
 SCREEN = 1800  # pixels that the whole network should fit into, by zoom
-NAME_ROW, OPERATOR_ROW, SHAPE_ROW = 2, 3, 4
 MAX_NAMES = 4000
 _SHORT = {"running_mean": "mean", "running_var": "variance"}
 
@@ -127,7 +126,7 @@ class NetworkSheet:
                     formulas,
                     scale_of(tensor, self.pixels),
                 )
-                self._tile_titles(tensor, place)
+                self._tile_titles(tensor, place, band.row)
             self._band_titles(band)
         self._names()
         self._legend()
@@ -138,39 +137,44 @@ class NetworkSheet:
         sheet.hide_gridlines(2)
         sheet.set_default_row(CELL * 0.75)
         sheet.set_column_pixels(0, max(layout.columns, 40), CELL)
-        sheet.freeze_panes(HEADER_ROWS, 0)
+        tops = sorted({band.row for band in layout.bands})
+        # with shelves below each other only the title, the choice and the legend can stay in sight
+        sheet.freeze_panes(FIRST_SHELF + (TITLE_ROWS if len(tops) == 1 else 0), 0)
         sheet.set_zoom(max(10, min(100, SCREEN * 100 // (layout.columns * CELL))))
         sheet.set_landscape()
         sheet.set_paper(8)
         sheet.set_margins(0.3, 0.3, 0.3, 0.3)
         sheet.fit_to_pages(1, 1)
         sheet.print_area(0, 0, layout.rows, layout.columns)
-        for row, height in ((0, 64), (1, 48), (NAME_ROW, 44), (OPERATOR_ROW, 32), (SHAPE_ROW, 32)):
+        heights = {0: 64, 1: 48} | {top + i: h for top in tops for i, h in enumerate((44, 32, 32))}
+        for row, height in heights.items():
             sheet.set_row_pixels(row, height)
         sheet.write_string(0, 1, self.title, self.styles.text(36, bold=True, font_color=HEADING))
 
     def _band_titles(self, band: Band) -> None:
         tensor, text = band.tensor, self.styles.text
         column = self.places[tensor].column
-        self.sheet.write_string(NAME_ROW, column, tensor.name, text(NAME_SIZE, bold=True, font_color=HEADING))
-        self.sheet.write_string(OPERATOR_ROW, column, tensor.operator, text(TEXT_SIZE))
-        self.sheet.write_string(SHAPE_ROW, column, sizes(tensor.shape[1:] or tensor.shape), text(TEXT_SIZE))
+        self.sheet.write_string(band.row, column, tensor.name, text(NAME_SIZE, bold=True, font_color=HEADING))
+        self.sheet.write_string(band.row + 1, column, tensor.operator, text(TEXT_SIZE))
+        self.sheet.write_string(
+            band.row + 2, column, sizes(tensor.shape[1:] or tensor.shape), text(TEXT_SIZE)
+        )
         for parameter in band.parameters:
             place = self.places[parameter]
             name = parameter.name.rpartition(".")[2]
             name = _SHORT.get(name, name)  # two cells of room
-            self.sheet.write_string(OPERATOR_ROW, place.column, name[:30], text(10, italic=True))
+            self.sheet.write_string(band.row + 1, place.column, name[:30], text(10, italic=True))
             if place.width > 2:
-                self.sheet.write_string(SHAPE_ROW, place.column, sizes(parameter.state_shape), text(10))
+                self.sheet.write_string(band.row + 2, place.column, sizes(parameter.state_shape), text(10))
 
-    def _tile_titles(self, tensor: Tensor, place: Place) -> None:
+    def _tile_titles(self, tensor: Tensor, place: Place, top: int) -> None:
         style = self.styles.text(9, font_color="#52606D")
         planes = place.planes()
         if len(planes) < 2 or tensor.placement == "channel":
             return
         for index, (r0, c0, _, c1) in planes:
             row = r0 - place.margin[0] - 1
-            if row <= SHAPE_ROW:
+            if row < top + TITLE_ROWS:
                 continue
             if tensor.kind == "parameter":
                 text = ",".join(map(str, index))
