@@ -6,8 +6,7 @@ does not expand shared formulas (``tests/benchmarks/read_speed.py`` has the figu
 
 import os
 import re
-from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,147 +16,16 @@ from xml.parsers import expat
 import numpy as np
 
 from sheetconv.errors import WorkbookError
-from sheetconv.read.a1 import Range, cell_name, parse_range
-from sheetconv.read.package import LIMITS, Limits, Package, new_parser, xml_error
+from sheetconv.read.a1 import cell_name, parse_range
+from sheetconv.read.package import LIMITS, Limits, Package
 from sheetconv.read.scan import Positions
+from sheetconv.read.sheet_cells import CellError, SheetCells, Value, numbers
+from sheetconv.read.xml_parts import new_parser, xml_error
+
+__all__ = ["Book", "CellError", "SheetCells", "Value", "numbers"]
 
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _WORKSHEET = "worksheet"
-
-
-class CellError(str):
-    """An error value of a cell, such as ``#DIV/0!``: text, but of its own type."""
-
-    __slots__ = ()
-
-
-Value = float | str | bool | CellError | None
-"""What a cell holds: a number (always float), text, a truth value, an error, or None for a blank cell."""
-
-
-def numbers(values: np.ndarray) -> np.ndarray:
-    """Turn an object array of `Value` into float64 of the same shape; NaN where no number stands."""
-    flat = np.fromiter((v if type(v) is float else np.nan for v in values.flat), np.float64, values.size)
-    return flat.reshape(values.shape)
-
-
-class SheetCells:
-    """All cells of one sheet as they stand in the file. Rows and columns count from zero.
-
-    Attributes:
-        sheet: the sheet's name.
-        arrays: area of each array formula, by its first cell: {(row, column): (r0, c0, r1, c1)}.
-    """
-
-    def __init__(self, sheet: str):
-        self.sheet = sheet
-        self.arrays: dict[tuple[int, int], Range] = {}
-        self._rows, self._columns, self._numbers = array("i"), array("i"), array("d")
-        self._others: dict[int, Value] = {}  # index of a cell → what is not a number
-        self._formulas: dict[int, str | int] = {}  # index of a cell → text, or the number of a shared one
-        self._shared: dict[int, Callable[[int, int], str]] = {}
-
-    def __len__(self) -> int:
-        """How many cells the file lists (blank cells with a style count)."""
-        return len(self._rows)
-
-    @property
-    def formula_count(self) -> int:
-        """How many cells carry a formula of their own (an array formula counts once)."""
-        return len(self._formulas)
-
-    @property
-    def extent(self) -> Range | None:
-        """Smallest range that holds every listed cell; None for an empty sheet."""
-        if not self._rows:
-            return None
-        columns = self._column_view
-        return self._rows[0], int(columns.min()), self._rows[-1], int(columns.max())
-
-    def values(self, row0: int, column0: int, row1: int, column1: int) -> np.ndarray:
-        """Cached values as an object array of `Value`, shape (row1-row0+1, column1-column0+1).
-
-        A formula cell without a cached value is None, like a blank cell.
-        """
-        block = np.full((row1 - row0 + 1, column1 - column0 + 1), None, object)
-        for index in self._inside(row0, column0, row1, column1):
-            at = self._rows[index] - row0, self._columns[index] - column0
-            number = self._numbers[index]
-            block[at] = number if number == number else self._others.get(index)
-        return block
-
-    def numbers(self, row0: int, column0: int, row1: int, column1: int) -> np.ndarray:
-        """Cached values as float64, shape as in `values`; NaN where no number stands."""
-        block = np.full((row1 - row0 + 1, column1 - column0 + 1), np.nan)
-        inside = self._inside(row0, column0, row1, column1)
-        block[self._row_view[inside] - row0, self._column_view[inside] - column0] = self._number_view[inside]
-        return block
-
-    def formulas(self, row0: int, column0: int, row1: int, column1: int) -> np.ndarray:
-        """Formula texts as an object array of ``"=…"`` or None, shape as in `values`.
-
-        Shared formulas are expanded for each cell. Every cell of an array formula's area has the text of the
-        area (without braces; `arrays` tells the area).
-        """
-        block = np.full((row1 - row0 + 1, column1 - column0 + 1), None, object)
-        for index in self._inside(row0, column0, row1, column1):
-            row, column = self._rows[index], self._columns[index]
-            block[row - row0, column - column0] = self._formula(index, row, column)
-        for (row, column), (r0, c0, r1, c1) in self.arrays.items():
-            if r0 <= row1 and r1 >= row0 and c0 <= column1 and c1 >= column0:
-                covered = (
-                    slice(max(r0 - row0, 0), r1 - row0 + 1),
-                    slice(max(c0 - column0, 0), c1 - column0 + 1),
-                )
-                block[covered] = self.formula(row, column)
-        return block
-
-    def value(self, row: int, column: int) -> Value:
-        """Cached value of one cell."""
-        found: Value = self.values(row, column, row, column)[0, 0]
-        return found
-
-    def formula(self, row: int, column: int) -> str | None:
-        """Formula that stands in one cell, ``"=…"``, or None (use `formulas` for members of an array)."""
-        for index in self._inside(row, column, row, column):
-            return self._formula(index, row, column)
-        return None
-
-    def formula_cells(self) -> Iterator[tuple[int, int, str]]:
-        """Yield (row, column, formula) of every cell with a formula, row by row."""
-        for index in self._formulas:
-            row, column = self._rows[index], self._columns[index]
-            text = self._formula(index, row, column)
-            if text is not None:
-                yield row, column, text
-
-    @cached_property
-    def _row_view(self) -> np.ndarray:
-        return np.frombuffer(self._rows, np.intc) if self._rows else np.empty(0, np.intc)
-
-    @cached_property
-    def _column_view(self) -> np.ndarray:
-        return np.frombuffer(self._columns, np.intc) if self._columns else np.empty(0, np.intc)
-
-    @cached_property
-    def _number_view(self) -> np.ndarray:
-        return np.frombuffer(self._numbers, np.float64) if self._numbers else np.empty(0)
-
-    def _inside(self, row0: int, column0: int, row1: int, column1: int) -> np.ndarray:
-        """Indices of the listed cells of a range; cells are in row order, so this is a binary search."""
-        first, last = np.searchsorted(self._row_view, [row0, row1 + 1])
-        columns = self._column_view[first:last]
-        return first + np.flatnonzero((columns >= column0) & (columns <= column1))
-
-    def _formula(self, index: int, row: int, column: int) -> str | None:
-        formula = self._formulas.get(int(index))
-        if not isinstance(formula, int):
-            return formula
-        if formula not in self._shared:
-            raise WorkbookError(
-                f"'{self.sheet}'!{cell_name(row, column)} refers to a shared formula that is missing"
-            )
-        return self._shared[formula](row, column)
 
 
 class Book:

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
-from xml.parsers import expat
 
 from sheetconv.errors import WorkbookError
+from sheetconv.read.xml_parts import PROLOG, Element, check_no_doctype, xml_elements
 
 CHUNK = 1 << 18
-_PROLOG = 1 << 16
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _FOREIGN = {
     ".xls": "an old binary Excel file",
@@ -47,18 +46,6 @@ class Limits:
 
 
 LIMITS = Limits()
-
-
-@dataclass(frozen=True)
-class Element:
-    """An XML element: local name, attributes as written, its depth (root 0) and byte span in the part."""
-
-    name: str
-    attributes: dict[str, str]
-    depth: int
-    start: int
-    end: int
-    text: str
 
 
 class SheetEntry(NamedTuple):
@@ -120,7 +107,7 @@ class Package:
                             f"{self.path}: {name} inflates to more than {most:,} bytes; refused as a zip bomb"
                         )
                     if size == len(chunk):
-                        prolog = chunk[:_PROLOG]
+                        prolog = chunk[:PROLOG]
                         self._check_prolog(name, prolog)
                     yield chunk
         except (
@@ -239,7 +226,7 @@ class Package:
         """Look at an XML part as far as its root element: no document type may come before it."""
         looks = head.lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")[:1] == b"<"
         if looks or name.endswith((".xml", ".rels", ".vml")):
-            _check_no_doctype(head, f"{self.path}: {name}")
+            check_no_doctype(head, f"{self.path}: {name}")
 
     def _find_workbook(self) -> str:
         if "xl/workbook.bin" in self:
@@ -275,93 +262,6 @@ def check_package(path: str | os.PathLike[str], limits: Limits = LIMITS) -> None
         for name in package.names:
             for _ in package.chunks(name):
                 pass
-
-
-def new_parser(where: str) -> expat.XMLParserType:
-    """Return an expat parser that refuses document types; `where` is for the message."""
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-
-    def refuse(*_: object) -> None:
-        raise WorkbookError(f"{where} declares a document type (DOCTYPE); refused, workbooks have none")
-
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
-    return parser
-
-
-def xml_error(error: expat.ExpatError, where: str) -> WorkbookError:
-    """Return the one-line form of a parse error."""
-    return WorkbookError(f"{where} is not well-formed XML ({error}); the file is damaged, get it again")
-
-
-def xml_elements(data: bytes, where: str, depth: int | None = None) -> list[Element]:
-    """Read small XML without building a tree; text is what stands directly in the element."""
-    parser = new_parser(where)
-    stack: list[tuple[str, dict[str, str], int, list[str]]] = []
-    found: list[Element] = []
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        stack.append((tag.rpartition(":")[2], attributes, parser.CurrentByteIndex, []))
-
-    def end(_: str) -> None:
-        name, attributes, first, text = stack.pop()
-        if depth is None or depth == len(stack):
-            found.append(
-                Element(name, attributes, len(stack), first, _after_tag(data, parser, first), "".join(text))
-            )
-
-    def characters(text: str) -> None:
-        stack[-1][3].append(text)
-
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = characters
-    try:
-        parser.Parse(data, True)
-    except expat.ExpatError as error:
-        raise xml_error(error, where) from error
-    return found
-
-
-def _after_tag(data: bytes, parser: expat.XMLParserType, first: int) -> int:
-    """Byte behind an element, in its end handler; expat stands at ``</a>``, or already behind ``<a/>``."""
-    at = parser.CurrentByteIndex
-    empty = data[at - 2 : at] == b"/>" and _tag_end(data, first) == at
-    return at if empty else data.index(b">", at) + 1
-
-
-def _tag_end(data: bytes, at: int) -> int:
-    quote = 0
-    for index in range(at, len(data)):
-        byte = data[index]
-        if quote:
-            quote = 0 if byte == quote else quote
-        elif byte in b"\"'":
-            quote = byte
-        elif byte == 0x3E:
-            return index + 1
-    return len(data)
-
-
-class _RootReached(Exception):
-    """A signal, not an error: the prolog is over."""
-
-
-def _check_no_doctype(head: bytes, where: str) -> None:
-    parser = new_parser(where)
-
-    def root(*_: object) -> None:
-        raise _RootReached
-
-    parser.StartElementHandler = root
-    try:
-        parser.Parse(head, False)
-    except _RootReached:
-        return
-    except expat.ExpatError as error:
-        raise xml_error(error, where) from error
-    if len(head) >= _PROLOG:
-        raise WorkbookError(f"{where} has no XML element in its first {_PROLOG:,} bytes; refused")
 
 
 def _check_file(path: Path) -> None:

@@ -15,8 +15,9 @@ from xml.sax.saxutils import escape, quoteattr
 from sheetconv.errors import WorkbookError
 from sheetconv.files import replacing
 from sheetconv.read.a1 import Range, parse_range
-from sheetconv.read.package import LIMITS, Element, Limits, Package, new_parser, xml_elements, xml_error
+from sheetconv.read.package import LIMITS, Limits, Package
 from sheetconv.read.scan import Positions
+from sheetconv.read.xml_parts import Element, new_parser, xml_elements, xml_error
 
 POISON = -9.87654321e123
 """A cached value that no network computes, for engines that want one; finding it is finding a stale cell."""

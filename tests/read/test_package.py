@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from sheetconv.errors import WorkbookError
 from sheetconv.read.cells import Book
-from sheetconv.read.package import Limits, Package, check_package, open_package, xml_elements
+from sheetconv.read.package import Limits, Package, check_package, open_package
 from sheetconv.read.strip import without_cached_values
+from sheetconv.read.xml_parts import xml_elements
 
 SHEET = "xl/worksheets/sheet1.xml"
 
