@@ -133,7 +133,7 @@ def test_a_shared_formula_that_is_nowhere(tmp_path: Path, handmade: Path) -> Non
     with zipfile.ZipFile(handmade) as old, zipfile.ZipFile(path, "w") as new:
         for name in old.namelist():
             new.writestr(name, old.read(name).replace(b'ref="A2:C3" si="0"', b'ref="A2:C3" si="9"'))
-    with Book(path) as book, pytest.raises(WorkbookError, match="'It's'!B2 refers to a shared formula"):
+    with Book(path) as book, pytest.raises(WorkbookError, match="'It''s'!B2 refers to a shared formula"):
         book.cells("It's").formulas(1, 1, 1, 1)
 
 
