@@ -3,8 +3,9 @@
 import gzip
 import io
 import json
-import multiprocessing
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -160,24 +161,23 @@ def test_a_changed_dataset_is_decoded_again(tmp_path: Path) -> None:
     assert np.array_equal(open_dataset(str(path), "train").images, 255 - images)
 
 
-def _open_in_process(path: str, answers) -> None:  # type: ignore[no-untyped-def]
-    data = open_dataset(path, "train")
-    answers.put((data.cached, int(data.images.astype(np.int64).sum())))
+_OPEN_AND_SUM = """
+import json, sys
+import numpy as np
+from sheetconv.data.sources import open_dataset
+data = open_dataset(sys.argv[1], "train")
+print(json.dumps([data.cached, int(data.images.astype(np.int64).sum())]))
+"""
 
 
 def test_two_processes_at_once_decode_once(tmp_path: Path) -> None:
     images = random_images(3000, (28, 28))
     path = write_parquet(tmp_path / "x.parquet", [png(i) for i in images], [0, 1, 2] * 1000)
-    context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    both = [context.Process(target=_open_in_process, args=(str(path), answers)) for _ in range(2)]
-    for process in both:
-        process.start()
-    got = sorted(answers.get(timeout=50) for _ in both)
-    for process in both:
-        process.join()
+    command = [sys.executable, "-c", _OPEN_AND_SUM, str(path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    got = sorted(json.loads(process.communicate(timeout=50)[0].splitlines()[-1]) for process in both)
     total = int(images.astype(np.int64).sum())
-    assert got == [(False, total), (True, total)]
+    assert got == [[False, total], [True, total]]
 
 
 def test_a_cache_that_cannot_be_written_is_said(
