@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sheetconv.errors import DataError, UsageError, WorkbookError
+from sheetconv.errors import DataError, TemplateError, UsageError, WorkbookError
 from sheetconv.files import check_target, replacing
 from sheetconv.template import Template, load
 
@@ -59,7 +59,7 @@ def build(request: Request) -> Built:
     template = _template(request)
     from sheetconv.models import load_model
 
-    module, known = load_model(request.model or template.model, request.weights)
+    module, known = load_model(request.model or template.model, _weights(request, template))
     shape = _input_shape(request, known)
     picked = _pixels(request, template, shape)
     from sheetconv.graph.capture import capture
@@ -97,6 +97,17 @@ def _template(request: Request) -> Template:
     if request.model:
         return Template(request.model, title=request.model)
     return load("conv-example")
+
+
+def _weights(request: Request, template: Template) -> Path | None:
+    """The file asked for, or the weights that the template names (they fit the template's own model)."""
+    if request.weights is not None or not template.weights or request.model not in (None, template.model):
+        return request.weights
+    path = Path(__file__).parent / "weights" / f"{template.weights}.safetensors"
+    if not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.safetensors"))
+        raise TemplateError(f"no weights are called {template.weights!r}; sheetconv has {', '.join(known)}")
+    return path
 
 
 def _input_shape(request: Request, known: tuple[int, ...] | None) -> tuple[int, ...]:

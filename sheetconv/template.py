@@ -18,10 +18,11 @@ MAX_BYTES = 1_000_000
 class Template:
     """What a template may say; every key is optional but `model`.
 
-    `fuse_relu` writes a ReLU that directly follows a convolution or dense layer into the same cell.
+    `weights` names trained weights that come with sheetconv; `fuse_relu` writes a ReLU that directly follows a convolution or dense layer into the same cell.
     """
 
     model: str
+    weights: str = ""
     title: str = ""
     note: str = ""
     dataset: str = ""
