@@ -9,6 +9,7 @@ by a linear map and positive weights, so that nothing cancels, and looks where t
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,10 +84,10 @@ class Field:
 
 
 def export(model: nn.Module, shape: tuple[int, int, int]) -> torch.fx.GraphModule:
-    """The model's operators for one image (1, *shape), in float64; raises `ModelError`."""
-    copy = model.double().eval()
+    """The model's operators for one image (1, *shape), in float64; `model` itself stays as it is. Raises `ModelError`."""
+    twin = copy.deepcopy(model).double().eval()
     try:
-        program = torch.export.export(copy, (torch.zeros(1, *shape, dtype=torch.float64),))
+        program = torch.export.export(twin, (torch.zeros(1, *shape, dtype=torch.float64),))
     except Exception as error:
         raise ModelError(
             f"the model cannot be exported for input {shape}: {str(error).splitlines()[0]}"

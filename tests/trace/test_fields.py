@@ -52,3 +52,10 @@ def test_command_and_its_errors() -> None:
     assert "rows 0–3, columns 21–27" in outcome.output
     assert run(main, ["receptive-field", "nothing"]).exit_code == 2
     assert run(main, ["receptive-field", "simple-cnn", "--unit", "0,0,0"]).exit_code == 2
+
+
+def test_export_leaves_the_callers_model_as_it_was() -> None:
+    model = seeded("conv-example").float().train()
+    export(model, (1, 28, 28))
+    assert model.training
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
