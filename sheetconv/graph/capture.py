@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,7 +47,7 @@ def _export(module: nn.Module, shape: tuple[int, ...]) -> Any:
 
     example = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")  # torch's own deprecations are not the user's
             model = copy.deepcopy(module).double().eval()
             return torch.export.export(model, (example,))
@@ -52,6 +57,18 @@ def _export(module: nn.Module, shape: tuple[int, ...]) -> Any:
         raise ModelError(
             f"torch.export cannot capture {type(module).__name__} for an input of {sizes}: {reason}"
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch.export logs and prints the whole graph when it fails; the error's text is enough."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 class _Capture:
