@@ -32,7 +32,9 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
 )
 @click.option("--random-input", is_flag=True, help="Random numbers as input.")
 @click.option("--input-shape", callback=_shape, help="Sizes of the input without batch, such as 3,32,32.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of --random-input.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --random-input."
+)
 @click.option("--fuse-relu/--no-fuse-relu", default=None, help="ReLU in the cell of the layer before it.")
 @click.option("--engine", default="ironcalc", show_default=True, help="Spreadsheet engine for the proof.")
 @click.option("--no-verify", is_flag=True, help="Do not prove the workbook after writing it.")

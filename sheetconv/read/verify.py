@@ -23,6 +23,9 @@ from sheetconv.sheet.address import cell, quoted
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.manifest import SHEET, Manifest, load
 
+# What torch raises for arguments that make no sense: only a damaged manifest has such.
+_MISFITS = (RuntimeError, IndexError, TypeError, ValueError, KeyError, AttributeError, OverflowError)
+
 TOLERANCE = 1e-9
 """Largest error relative to the tensor's scale (its largest absolute value) that passes."""
 
@@ -88,7 +91,7 @@ class Report:
 
 
 def _show(value: Any) -> str:
-    return "nothing" if value is None else repr(value) if isinstance(value, float) else str(value)
+    return "nothing" if value is None else repr(value) if type(value) in (float, str) else str(value)
 
 
 def read_manifest(book: Book, path: Path) -> Manifest:
@@ -183,22 +186,22 @@ def _reference(
                     f"{path}: the manifest gives no cells for {tensor.name}; build the workbook again"
                 )
             stored[tensor] = torch.from_numpy(_stored(sheets, manifest.places[tensor], path).copy())
-    for tensor in manifest.graph:
-        if tensor.kind == "input" and tensor.operation is not None:
-            typed, values = _constants(sheets, manifest.places[tensor])
-            chosen = evaluate([*(t for t in manifest.graph if t.kind == "input")], stored)[tensor]
-            if typed.any():
-                overwritten.append(f"{int(typed.sum())} cells of {tensor.name}")
-            stored[tensor] = torch.where(
-                torch.from_numpy(typed), torch.from_numpy(np.nan_to_num(values)), chosen.reshape(tensor.shape)
-            )
     try:
+        for tensor in manifest.graph:
+            if tensor.kind == "input" and tensor.operation is not None:
+                typed, values = _constants(sheets, manifest.places[tensor])
+                chosen = evaluate([t for t in manifest.graph if t.kind == "input"], stored)[tensor]
+                if typed.any():
+                    overwritten.append(f"{int(typed.sum())} cells of {tensor.name}")
+                typed_values = torch.from_numpy(np.nan_to_num(values))
+                stored[tensor] = torch.where(
+                    torch.from_numpy(typed), typed_values, chosen.reshape(tensor.shape)
+                )
         result = evaluate(manifest.graph, stored, device)
-    except (RuntimeError, IndexError, TypeError, ValueError) as error:
-        raise WorkbookError(
-            f"{path}: the manifest's operators do not fit its tensors ({error!s:.120})"
-        ) from error
-    return {t: v.cpu().reshape(t.shape).numpy() for t, v in result.items()}, overwritten
+        return {t: v.cpu().reshape(t.shape).numpy() for t, v in result.items()}, overwritten
+    except _MISFITS as error:
+        reason = " ".join(str(error).split())[:120]
+        raise WorkbookError(f"{path}: the manifest's operators do not fit its tensors ({reason})") from error
 
 
 def _compare(place: Place, found: np.ndarray, expected: FloatArray) -> Comparison:

@@ -142,6 +142,8 @@ def _read(data: Mapping[str, Any]) -> Manifest:
         tensors[tensor.name] = tensor
         if "sheet" in entry:
             places[tensor] = _place(entry, tensor)
+        elif tensor.kind != "activation":
+            raise ValueError(f"tensor {tensor.name} has no cells")
         else:
             tensor.view = True
     graph = Graph(
