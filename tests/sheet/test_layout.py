@@ -91,7 +91,7 @@ def test_text_that_looks_like_a_formula_stays_text(tmp_path: Path) -> None:
 
 
 def test_stored_numbers_are_exact(tmp_path: Path) -> None:
-    build(Request(tmp_path / "m.xlsx", "simple-cnn", dataset="builtin", digit=1, verify=False))
+    build(Request(tmp_path / "m.xlsx", model="simple-cnn", dataset="builtin", digit=1, verify=False))
     module = seeded("simple-cnn").double()
     from sheetconv.read.verify import read_manifest
 
