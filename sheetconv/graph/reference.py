@@ -66,6 +66,8 @@ def run(operation: Operation, values: Mapping[Tensor, torch.Tensor]) -> torch.Te
     declared = schema(operation.target)
     if not declared:
         return operator(*arguments)
+    if operation.target == "aten.where.self":
+        arguments[0] = arguments[0] != 0  # cells hold truth values as 1 and 0, torch asks for its own
     named = {d.name: a for d, a in zip(declared, arguments, strict=False) if d.kwarg_only and a is not None}
     plain = [a for d, a in zip(declared, arguments, strict=False) if not d.kwarg_only]
     return operator(*plain, **named)
@@ -83,5 +85,6 @@ def evaluate(
         for tensor in graph:
             if tensor not in values:
                 assert tensor.operation is not None, tensor
-                values[tensor] = run(tensor.operation, values)
+                # a comparison is 1 or 0 in a cell
+                values[tensor] = run(tensor.operation, values).to(torch.float64)
     return values

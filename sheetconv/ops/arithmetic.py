@@ -20,7 +20,8 @@ _JOIN: dict[str, tuple[str, Callable[[Expr, ExprLike], Expr]]] = {
 }
 
 
-def _operand(build: Build, out: Tensor, value: Any) -> Expr:
+def operand(build: Build, out: Tensor, value: Any) -> Expr:
+    """An argument in every cell of `out`: a number, or a tensor broadcast as torch does."""
     if not isinstance(value, Tensor):
         return as_expr(float(value))
     if value.kind == "parameter":
@@ -40,8 +41,8 @@ def join(build: Build, a: Any, b: Any, alpha: Any = 1) -> Tensor:
     title, operator = _JOIN[build.target.split(".")[1].rstrip("_")]
     build.title = title
     out = build.axes()
-    right = _operand(build, out, b)
-    return build.emit(out, operator(_operand(build, out, a), right if alpha == 1 else alpha * right))
+    right = operand(build, out, b)
+    return build.emit(out, operator(operand(build, out, a), right if alpha == 1 else alpha * right))
 
 
 @rule("aten.rsub.Scalar", kind="join")
@@ -49,7 +50,7 @@ def rsub(build: Build, a: Tensor, b: Any, alpha: Any = 1) -> Tensor:
     """b − a."""
     build.title = "Subtract"
     out = build.axes()
-    return build.emit(out, as_expr(float(b)) - alpha * _operand(build, out, a))
+    return build.emit(out, as_expr(float(b)) - alpha * operand(build, out, a))
 
 
 @rule("aten.pow.Tensor_Scalar", kind="power")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
+from sheetconv.errors import UnsupportedOperator
 from sheetconv.graph.expr import Aggregate, Coefficient, Expr
 from sheetconv.graph.index import Index, Lookup, Var
 from sheetconv.graph.tensor import Operation, Tensor
@@ -104,6 +107,52 @@ def adaptive_max(build: Build, x: Tensor, size: Any) -> Tensor:
     return _adaptive(build, x, "MAX", 2 if "2d" in build.target else 1)
 
 
+@rule("aten.avg_pool2d_backward.default", kind="sumpool")
+def sum_pool_backward(
+    build: Build,
+    grad: Tensor,
+    x: Tensor,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Tensor:
+    """The sum, for each input cell, over the windows that it is in: the way back through a sum of windows.
+
+    Only sums (a divisor of 1) have a rule: this counts the paths through windows whose weights are all 1.
+    """
+    if divisor_override != 1:
+        raise UnsupportedOperator(f"{build.module}: avg_pool2d_backward has a rule for divisor 1 only")
+    kernel, padding = per_axis(kernel, 2), per_axis(padding, 2)
+    stride = per_axis(stride, 2) if stride else kernel
+    build.title = describe("Back through sums of", kernel, stride=stride, padding=padding)
+    out = build.axes()
+    return build.emit(out, windows_with(grad, out, kernel, stride, padding))
+
+
+def windows_with(
+    later: Tensor, out: Tensor, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
+) -> Expr:
+    """The sum of the cells of `later` (N, C, H, W) whose window covers a cell of `out`, in the same channel.
+
+    Window j covers y if s·j − p ≤ y ≤ s·j − p + k − 1: j runs from ceil((y + p − k + 1) / s) to (y + p) div s.
+    """
+    *lead, _, _ = out.axes
+    at, over = [], []
+    inside: Index | None = None
+    sizes = later.shape[-2:]
+    for axis, size, k, s, p in zip(out.axes[-2:], sizes, kernel, stride, padding, strict=True):
+        t = Var(f"t{axis.name}", -(-k // s))
+        j = (axis + (p - k + s)) // s + t
+        here = (j >= 0) & (j < size) & (j < (axis + p) // s + 1)
+        inside = here if inside is None else inside & here
+        at.append(j)
+        over.append(t)
+    return Aggregate("SUM", (later.at(*lead, *at),), tuple(over), inside)
+
+
 def _adaptive(build: Build, x: Tensor, function: str, rank: int) -> Tensor:
     out = build.axes()
     lead = out.axes[: len(out.shape) - rank]
@@ -153,3 +202,15 @@ def _adaptive_pools() -> nn.Module:
 @example("pools in one dimension", (1, 2, 11))
 def _one_dimension() -> nn.Module:
     return nn.Sequential(nn.MaxPool1d(2), nn.AvgPool1d(3, 1, padding=1), nn.AdaptiveAvgPool1d(2))
+
+
+class _Paths(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        back = torch.ops.aten.avg_pool2d_backward
+        wide = back(x[:, :1, :4, :5], x[:, :1], [3, 3], [2, 2], [1, 1], False, True, 1)
+        return torch.cat([back(wide[:, :, :, :8], x[:, :1], [1, 2], [1, 1], [0, 0], False, True, 1), x], 1)
+
+
+@example("back through sums of windows", (1, 2, 7, 9))
+def _paths() -> nn.Module:
+    return _Paths()
