@@ -1,0 +1,145 @@
+"""What a callback is: documented hooks that do nothing, so that a misspelt one is an error and not silence."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sheetconv.errors import TrainingError
+
+if TYPE_CHECKING:
+    from sheetconv.train.learner import Learner
+
+LEVELS = ("fit", "epoch", "batch")
+STEPS = ("predict", "get_loss", "backward", "step", "zero_grad")
+HOOKS = (
+    *(f"{moment}_{level}" for level in LEVELS for moment in ("before", "after", "cleanup")),
+    *(f"after_{step}" for step in ("predict", "loss", "backward", "step")),
+)
+
+
+class CancelFitException(Exception):
+    """Raised by a callback: the rest of the fit is left out, `cleanup_fit` still runs."""
+
+
+class CancelEpochException(Exception):
+    """Raised by a callback: the rest of this pass over the data is left out, `cleanup_epoch` still runs."""
+
+
+class CancelBatchException(Exception):
+    """Raised by a callback: the rest of this batch is left out, `cleanup_batch` still runs."""
+
+
+_CANCELS: dict[str, type[Exception]] = {
+    "fit": CancelFitException,
+    "epoch": CancelEpochException,
+    "batch": CancelBatchException,
+}
+
+
+def with_cbs(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Wrap a method of the Learner in the hooks of `name` (fit, epoch or batch), which may cancel it."""
+    cancel, before, after, cleanup = _CANCELS[name], f"before_{name}", f"after_{name}", f"cleanup_{name}"
+
+    def decorate(method: Callable[..., None]) -> Callable[..., None]:
+        @wraps(method)
+        def wrapped(self: Learner, *args: Any) -> None:
+            try:
+                self.run(before)
+                method(self, *args)
+                self.run(after)
+            except cancel:
+                pass
+            finally:
+                self.run(cleanup)
+
+        return wrapped
+
+    return decorate
+
+
+class Callback:
+    """Behaviour added to a `Learner`: override the hooks that you need; each is given the learner.
+
+    Callbacks run in ascending `order`. A callback that defines one of `predict`, `get_loss`, `backward`,
+    `step`, `zero_grad` (each given the learner) takes that step over; of several the last in order does.
+    What `state_dict` returns (numbers, text, tensors, lists and dictionaries of them) is kept in checkpoints.
+    A method whose name begins like a hook but is none raises `TrainingError` where the class is defined.
+    """
+
+    order: ClassVar[int] = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_unknown_hooks(cls.__name__, vars(cls))
+
+    def before_fit(self, learn: Learner) -> None:
+        """Once, before the first epoch; the optimiser exists (`learn.opt`) when the fit trains."""
+
+    def after_fit(self, learn: Learner) -> None:
+        """Once, after the last epoch, unless the fit was cancelled or failed."""
+
+    def cleanup_fit(self, learn: Learner) -> None:
+        """Once, at the end of the fit in every case."""
+
+    def before_epoch(self, learn: Learner) -> None:
+        """Before each pass over `learn.dl`: training (`learn.training`) or validation."""
+
+    def after_epoch(self, learn: Learner) -> None:
+        """After each pass, unless it was cancelled; `learn.closing` where it is the epoch's last one."""
+
+    def cleanup_epoch(self, learn: Learner) -> None:
+        """At the end of each pass in every case."""
+
+    def before_batch(self, learn: Learner) -> None:
+        """Before each batch: `learn.batch` may be changed."""
+
+    def after_batch(self, learn: Learner) -> None:
+        """After each batch, unless it was cancelled; `learn.preds` and `learn.loss` are there."""
+
+    def cleanup_batch(self, learn: Learner) -> None:
+        """At the end of each batch in every case."""
+
+    def after_predict(self, learn: Learner) -> None:
+        """`learn.preds` has been computed."""
+
+    def after_loss(self, learn: Learner) -> None:
+        """`learn.loss` has been computed."""
+
+    def after_backward(self, learn: Learner) -> None:
+        """Gradients have been computed (training only)."""
+
+    def after_step(self, learn: Learner) -> None:
+        """The optimiser has stepped; the gradients are still there (training only)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs from this callback; nothing by default."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` returned in the interrupted run."""
+
+
+def refuse_unknown_hooks(owner: str, names: Any) -> None:
+    """Raise `TrainingError` for a name that begins like a hook's but is none."""
+    for name in names:
+        if name.startswith(("before_", "after_", "cleanup_")) and name not in HOOKS:
+            near = difflib.get_close_matches(name, HOOKS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the hooks are {', '.join(HOOKS)}"
+            raise TrainingError(f"{owner}.{name} is not a hook of the Learner, so it would never run; {hint}")
+
+
+def hooks_of(callbacks: list[Callback]) -> dict[str, list[Any]]:
+    """For each hook the bound methods that override it, in the callbacks' order."""
+    for callback in callbacks:
+        refuse_unknown_hooks(type(callback).__name__, vars(callback))
+    return {
+        hook: [
+            getattr(callback, hook)
+            for callback in callbacks
+            if hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
+        ]
+        for hook in HOOKS
+    }

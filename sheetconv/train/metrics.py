@@ -1,0 +1,72 @@
+"""Metrics: weighted means over the batches of a pass, kept on the device until they are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_FOLD = 512  # values kept before they are added up, so that a long pass holds few small tensors
+
+
+class Metric:
+    """The mean of what `calc` gives for each batch, weighted by the batches' sizes.
+
+    Nothing is read back from the device before `value` is asked for. Override `calc` for another metric.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or type(self).__name__.lower()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._values: list[Tensor] = []
+        self._sizes: list[float] = []
+        self._total: Any = 0.0
+        self._n = 0.0
+
+    def add(self, input: Any, target: Any = None, n: float = 1) -> None:
+        """Take in a batch of `n` samples."""
+        value = self.calc(input, target)
+        self._values.append(value.detach() if isinstance(value, Tensor) else torch.tensor(float(value)))
+        self._sizes.append(n)
+        if len(self._values) == _FOLD:
+            self._fold()
+
+    def calc(self, input: Any, target: Any) -> Any:
+        """The batch's own value, a number or a tensor of one: here the input itself."""
+        return input
+
+    def _fold(self) -> None:
+        """Add up what is kept, by batch size: no weights need to be sent to the device."""
+        for size in set(self._sizes):
+            same = [value for value, n in zip(self._values, self._sizes, strict=True) if n == size]
+            wide = torch.float32 if same[0].device.type == "mps" else torch.float64
+            self._total = self._total + torch.stack(same).to(wide).sum() * size
+        self._n += sum(self._sizes)
+        self._values, self._sizes = [], []
+
+    def sums(self) -> tuple[Any, float]:
+        """The weighted sum so far, still on the device, and the sum of the weights."""
+        self._fold()
+        return self._total, self._n
+
+    @property
+    def value(self) -> float:
+        """The weighted mean so far; not a number before the first batch."""
+        total, n = self.sums()
+        return float(total) / n if n else float("nan")
+
+
+class Accuracy(Metric):
+    """The share of predictions that equal their targets.
+
+    `input` holds class numbers (N,) or scores (N, K, …), of which the largest counts; `target` class numbers.
+    """
+
+    def calc(self, input: Tensor, target: Tensor) -> Tensor:
+        """The batch's share."""
+        guess = input.argmax(1) if input.ndim == target.ndim + 1 else input
+        return (guess == target).float().mean()
