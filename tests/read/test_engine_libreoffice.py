@@ -47,6 +47,21 @@ def test_an_edited_cell_recalculates_and_is_saved(book: Path, tmp_path: Path) ->
     assert other.formula(0, 0) == "=Net!A2*2"
 
 
+def test_driven_step_by_step(book: Path, tmp_path: Path) -> None:
+    steps: list[dict[tuple[str, int, int], float | str]] = [
+        {},
+        {("Net", 0, 0): 3.0},
+        {("Net", 0, 1): 4.0, ("Net", 1, 2): "x"},
+    ]
+    found = LibreOffice().drive(book, steps, [("Net", (0, 2, 0, 2)), ("Other", (0, 0, 0, 0))], tmp_path)
+    sums = [0.1234567890123456**2 + 4, 13.0, 25.0]
+    assert [[float(b[0, 0]) for b in step] for step in found] == [[s, s / 3 * 2] for s in sums]
+    assert [p.name for p in sorted(tmp_path.glob("*.html"))] == ["0.html", "1.html", "2.html"]
+    assert ">x<" in (tmp_path / "2.html").read_text()
+    with pytest.raises(EngineError, match="there is no sheet 'Nope'"):
+        LibreOffice().drive(book, [{("Nope", 0, 0): 1.0}], [])
+
+
 def test_full_precision_through_uno_and_fifteen_digits_without(
     book: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,8 @@
 
 ``python _uno_worker.py JOB RESULT``: JOB is a JSON object with ``pipe``, ``book``, and any of ``edits``
 ([[sheet, row, column, value], …]), ``ranges`` (cells to read), ``save`` with ``filter``, ``only`` (sheets to
-print), ``recalculate``.
+print), ``recalculate``. With ``steps``, a list of such objects without ``book``, it does them in turn in the one open book
+and answers with a list of their ranges.
 """
 
 import importlib
@@ -39,22 +40,28 @@ def main(job_file: str, result_file: str) -> None:
     document = load(desktop, Path(job["book"]))
     if document is None:
         sys.exit("it cannot open the file")
+    if job.get("recalculate", True):
+        document.calculateAll()
+    found = [do(document, step) for step in job.get("steps", [job])]
+    Path(result_file).write_text(json.dumps(found if "steps" in job else found[0]), encoding="utf-8")
+    document.close(True)
+    with suppress(Exception):  # it hangs up while it goes
+        desktop.terminate()
+
+
+def do(document: Any, step: dict[str, Any]) -> list[list[list[Any]]]:
+    """Set cells, which the program computes on from by itself; read ranges; save."""
     sheets = document.Sheets
-    for name, row, column, value in job.get("edits", []):
+    for name, row, column, value in step.get("edits", []):
         cell = sheet(sheets, name).getCellByPosition(column, row)
         if isinstance(value, str):
             cell.setString(value)
         else:
             cell.setValue(value)
-    if job.get("recalculate", True):
-        document.calculateAll()
-    found = [read(sheet(sheets, name), *area) for name, area in job.get("ranges", [])]
-    if job.get("save"):
-        save(document, job)
-    Path(result_file).write_text(json.dumps(found), encoding="utf-8")
-    document.close(True)
-    with suppress(Exception):  # it hangs up while it goes
-        desktop.terminate()
+    found = [read(sheet(sheets, name), *area) for name, area in step.get("ranges", [])]
+    if step.get("save"):
+        save(document, step)
+    return found
 
 
 def connect(pipe: str) -> Any:

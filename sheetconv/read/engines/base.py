@@ -65,13 +65,13 @@ class Engine(ABC):
             copy = Path(folder, "book.xlsx")
             without_cached_values(book, copy, poison=self.poison)
             found = self.compute(copy, ranges, Path(folder))
-        blocks = [_block(rows, area) for rows, (_, area) in zip(found, ranges, strict=True)]
-        for block, (sheet, area) in zip(blocks, ranges, strict=True):
-            self._check_fresh(block, sheet, area)
+        blocks = [block(rows, area) for rows, (_, area) in zip(found, ranges, strict=True)]
+        for cells, (sheet, area) in zip(blocks, ranges, strict=True):
+            self._check_fresh(cells, sheet, area)
         return blocks
 
-    def _check_fresh(self, block: np.ndarray, sheet: str, area: Range) -> None:
-        stale = np.argwhere(block == POISON)
+    def _check_fresh(self, cells: np.ndarray, sheet: str, area: Range) -> None:
+        stale = np.argwhere(cells == POISON)
         if len(stale):
             row, column = stale[0]
             cell = sheet_cell(sheet, area[0] + int(row), area[1] + int(column))
@@ -144,12 +144,13 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
 
 
-def _block(rows: list[list[Any]], area: Range) -> np.ndarray:
-    block = np.full((area[2] - area[0] + 1, area[3] - area[1] + 1), None, object)
+def block(rows: list[list[Any]], area: Range) -> np.ndarray:
+    """The rows that a worker found in an area as an object array of `sheetconv.read.cells.Value`."""
+    made = np.full((area[2] - area[0] + 1, area[3] - area[1] + 1), None, object)
     for i, row in enumerate(rows):
         for j, cell in enumerate(row):
-            block[i, j] = _value(cell)
-    return block
+            made[i, j] = _value(cell)
+    return made
 
 
 def _value(cell: Any) -> Value:

@@ -18,11 +18,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sheetconv.errors import EngineError
 from sheetconv.files import check_target, replacing
 from sheetconv.read.a1 import Range
 from sheetconv.read.cells import Book, CellError
-from sheetconv.read.engines.base import Engine, end_group, run, run_job
+from sheetconv.read.engines.base import Engine, block, end_group, run, run_job
 from sheetconv.read.strip import without_cached_values
 
 _INSTALL = (
@@ -75,6 +77,34 @@ class LibreOffice(Engine):
         cells = [[sheet, row, column, value] for (sheet, row, column), value in (edits or {}).items()]
         self._save(book, out, {"filter": "Calc MS Excel 2007 XML", "edits": cells})
 
+    def drive(
+        self,
+        book: Path,
+        steps: Sequence[Mapping[tuple[str, int, int], float | str]],
+        ranges: Sequence[tuple[str, Range]],
+        html: Path | None = None,
+    ) -> list[list[np.ndarray]]:
+        """Open `book` once and, step by step, set cells as a user would; return the ranges after each step.
+
+        A step is {(sheet, row, column): number or text}, counted from zero; it builds on those before. Only
+        what hangs on the edited cells is computed again. Ranges and results are as in `evaluate`. With
+        `html`, a folder, each step also saves ``0.html``, ``1.html`` … there: they hold the colours that
+        conditional formats of the formula kind give at that moment.
+
+        Raises as `save_recalculated`.
+        """
+        python = self._uno_python()
+        jobs: list[dict[str, Any]] = [
+            {"edits": [[*where, value] for where, value in step.items()], "ranges": ranges} for step in steps
+        ]
+        for number, job in enumerate(jobs if html else []):
+            job |= {"save": str(Path(str(html), f"{number}.html").resolve()), "filter": "HTML (StarCalc)"}
+        with tempfile.TemporaryDirectory(prefix="sheetconv-") as folder:
+            copy = Path(folder, "book.xlsx")
+            without_cached_values(book, copy)
+            found: Any = self._job(python, {"book": str(copy), "steps": jobs}, Path(folder))
+        return [[block(rows, area) for rows, (_, area) in zip(step, ranges, strict=True)] for step in found]
+
     def save_pdf(self, book: Path, out: Path, sheets: Sequence[str] | None = None) -> None:
         """Print `book`, or only some of its sheets, to the PDF file `out`, with the cached values.
 
@@ -84,11 +114,7 @@ class LibreOffice(Engine):
         self._save(book, out, job)
 
     def _save(self, book: Path, out: Path, job: dict[str, Any]) -> None:
-        python = find_uno_python()
-        if reason := self.missing():
-            raise EngineError(reason)
-        if python is None:
-            raise EngineError("this needs a Python with LibreOffice's uno module (Debian: python3-uno)")
+        python = self._uno_python()
         check_target(out, force=True)
         recalculate = job.get("recalculate", True)
         with tempfile.TemporaryDirectory(prefix="sheetconv-") as folder:
@@ -100,6 +126,13 @@ class LibreOffice(Engine):
             self._job(python, job | {"book": str(copy), "save": str(made)}, Path(folder))
             with replacing(out, force=True) as temporary:
                 shutil.copyfile(made, temporary)
+
+    def _uno_python(self) -> str:
+        if reason := self.missing():
+            raise EngineError(reason)
+        if python := find_uno_python():
+            return python
+        raise EngineError("this needs a Python with LibreOffice's uno module (Debian: python3-uno)")
 
     def _job(self, python: str, job: dict[str, Any], folder: Path) -> list[list[list[Any]]]:
         """Start LibreOffice, let the UNO worker do the job in it, end it in any case."""
