@@ -35,6 +35,7 @@ class Request:
     input_shape: tuple[int, ...] | None = None
     seed: int = 0
     fuse_relu: bool | None = None
+    pages: str | None = None
     force: bool = False
     verify: bool = True
     engine: str = "ironcalc"
@@ -57,6 +58,10 @@ def build(request: Request) -> Built:
     """
     check_target(request.output, force=request.force)
     template = _template(request)
+    if template.page:
+        return _build_pages(request, template)
+    if request.pages:
+        raise UsageError("--pages chooses pages of a template such as lesson; this one has a fixed set")
     from sheetconv.models import load_model
 
     module, known = load_model(request.model or template.model, _weights(request, template))
@@ -81,6 +86,23 @@ def build(request: Request) -> Built:
     return Built(request.output, source, picked.reason, report)
 
 
+def _build_pages(request: Request, template: Template) -> Built:
+    from sheetconv.sheet.workbook import part, write_pages
+
+    for option, value in (("--model", request.model), ("--weights", request.weights), ("--input", request.input),
+                          ("--input-shape", request.input_shape)):  # fmt: skip
+        if value is not None:
+            raise UsageError(f"{option} does not go with a template of pages, which names its own networks")
+    template.page = part(template.page, request.pages)
+    picked = _pixels(request, template, (1, 28, 28))
+    report = None
+    with replacing(request.output, force=request.force) as temporary:
+        write_pages(temporary, template, picked)
+        if request.verify:
+            report = _prove(temporary, request)
+    return Built(request.output, f"{picked.captions[0]} ({picked.source})", picked.reason, report)
+
+
 def _prove(path: Path, request: Request) -> Report:
     from sheetconv.read.verify import verify
 
@@ -96,7 +118,7 @@ def _template(request: Request) -> Template:
         return load(request.template)
     if request.model:
         return Template(request.model, title=request.model)
-    return load("conv-example")
+    return load("lesson")
 
 
 def _weights(request: Request, template: Template) -> Path | None:

@@ -36,13 +36,15 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --random-input."
 )
 @click.option("--fuse-relu/--no-fuse-relu", default=None, help="ReLU in the cell of the layer before it.")
+@click.option("--pages", help="Only these pages of the template, by number or name: 2,3,Edges.")
 @click.option("--engine", default="ironcalc", show_default=True, help="Spreadsheet engine for the proof.")
 @click.option("--no-verify", is_flag=True, help="Do not prove the workbook after writing it.")
 @click.option("--force", is_flag=True, help="Overwrite the output file.")
 def command(no_verify: bool, **options: Any) -> None:
     """Compile a network and a digit into a live, proven workbook.
 
-    TEMPLATE is a name (conv-example, simple-cnn, autoencoder, …) or a .toml file; conv-example by default.
+    TEMPLATE is a name (`sheetconv templates` lists them) or a .toml file; by default it is lesson, the whole
+    lesson in one workbook.
     """
     from sheetconv.build import Request, build
 

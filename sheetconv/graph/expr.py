@@ -1,7 +1,8 @@
 """Expressions: what one cell of a tensor computes, written once for all of its cells.
 
 The vocabulary is small and closed: numbers, reads of other tensors, calls of spreadsheet functions,
-aggregates over a window, arithmetic, and a choice that is settled when the workbook is written. The numpy
+aggregates over a window, entries chosen by other cells, arithmetic, and a choice that is settled when the
+workbook is written. The numpy
 evaluator in this module defines what each of them means; a read beyond a tensor's bounds is a **blank cell**
 of its margin: 0 in a sum or product, passed over by MAX, MIN and AVERAGE.
 """
@@ -102,6 +103,19 @@ class Aggregate(Expr):
 
 
 @dataclass(frozen=True, eq=False)
+class Entry(Expr):
+    """INDEX: the element of a range that numbers in other cells choose, counted from 1 along each `over` variable.
+
+    The range (one or two variables) is fixed; only the position is live. A position outside is an error in a
+    spreadsheet, so cells that feed it need a validation.
+    """
+
+    range: Read
+    over: tuple[Var, ...]
+    position: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Call(Expr):
     """A spreadsheet function of single values."""
 
@@ -184,6 +198,8 @@ def transform(expr: Expr, read: Callable[[Read], Expr], index: Callable[[Index],
     copy = replace(expr, **changed)  # type: ignore[type-var]
     if isinstance(copy, Aggregate) and not all(isinstance(o, Read) for o in copy.operands):
         raise TypeError("an aggregate reads tensors, not expressions")
+    if isinstance(copy, Entry) and not isinstance(copy.range, Read):
+        raise TypeError("a range is one of cells, not of expressions")
     if isinstance(copy, Coefficient):
         return replace(copy, at=tuple(index(i) for i in expr.at))  # type: ignore[attr-defined]
     return copy
@@ -227,6 +243,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "MAX": lambda *a: np.maximum.reduce(np.broadcast_arrays(*a)),
     "MIN": lambda *a: np.minimum.reduce(np.broadcast_arrays(*a)),
     "IF": np.where,
+    "INT": np.floor,
+    "MOD": np.mod,
     "CHOOSE": lambda k, *a: np.choose(np.asarray(k, dtype=np.int64) - 1, np.broadcast_arrays(*a)),
     "SIGN": np.sign,
     "GAMMADIST": lambda x, shape, scale, cumulative: _gamma_half(x),
@@ -264,6 +282,14 @@ def _aggregate(expr: Aggregate, env: Mapping[Var, IntArray], values: Mapping[Ten
     return np.where(present, product, np.inf).min(-1)
 
 
+def _entry(expr: Entry, env: Mapping[Var, IntArray], values: Mapping[Tensor, FloatArray]) -> FloatArray:
+    chosen = dict(env)
+    for variable, position in zip(expr.over, expr.position, strict=True):
+        at = np.asarray(_evaluate(position, env, values)).astype(np.int64) - 1
+        chosen[variable] = np.clip(at, 0, variable.size - 1)
+    return _gather(expr.range, chosen, values)[0]
+
+
 def _evaluate(expr: Expr, env: Mapping[Var, IntArray], values: Mapping[Tensor, FloatArray]) -> Any:
     match expr:
         case Number(value):
@@ -274,6 +300,8 @@ def _evaluate(expr: Expr, env: Mapping[Var, IntArray], values: Mapping[Tensor, F
             return _gather(expr, env, values)[0]
         case Aggregate():
             return _aggregate(expr, env, values)
+        case Entry():
+            return _entry(expr, env, values)
         case Negative(operand):
             return -_evaluate(operand, env, values)
         case Binary(operator, left, right):
@@ -324,14 +352,22 @@ def _precedents(
 ) -> Iterator[tuple[Tensor, IntArray, IntArray]]:
     match expr:
         case Read():
-            yield _coordinates(expr, env, cells[:, None], None)
+            yield _coordinates(expr, env, cells[:, None])
         case Aggregate():
             full = {
                 **{v: a[:, None] for v, a in env.items()},
                 **{v: a[None] for v, a in grid(expr.over).items()},
             }
             for operand in expr.operands:
-                yield _coordinates(operand, full, cells[:, None], expr)
+                yield _coordinates(operand, full, cells[:, None], expr.over, expr.where)
+        case Entry():
+            full = {
+                **{v: a[:, None] for v, a in env.items()},
+                **{v: a[None] for v, a in grid(expr.over).items()},
+            }
+            yield _coordinates(expr.range, full, cells[:, None], expr.over)
+            for position in expr.position:
+                yield from _precedents(position, env, cells)
         case Select(condition, yes, no):
             chosen = np.broadcast_to(condition.evaluate(env) != 0, cells.shape)
             for branch, taken in ((yes, chosen), (no, ~chosen)):
@@ -344,14 +380,18 @@ def _precedents(
 
 
 def _coordinates(
-    read: Read, env: Mapping[Var, IntArray], cells: IntArray, window: Aggregate | None
+    read: Read,
+    env: Mapping[Var, IntArray],
+    cells: IntArray,
+    over: tuple[Var, ...] = (),
+    where: Index | None = None,
 ) -> tuple[Tensor, IntArray, IntArray]:
-    size = math.prod(v.size for v in window.over) if window else 1
+    size = math.prod(v.size for v in over)
     shape = (len(cells), size)
     at = [np.broadcast_to(_as_column(i.evaluate(env)), shape) for i in read.at]
     keep = np.ones(shape, dtype=bool)
-    if window is not None and window.where is not None:
-        keep = np.broadcast_to(window.where.evaluate(env) != 0, shape)
+    if where is not None:
+        keep = np.broadcast_to(where.evaluate(env) != 0, shape)
     stacked = np.stack([a[keep] for a in at], -1) if at else np.empty((int(keep.sum()), 0), dtype=np.int64)
     return read.tensor, np.broadcast_to(cells, shape)[keep], stacked
 

@@ -18,10 +18,31 @@ from sheetconv.ops.registry import RULES, load
 
 _INTERMEDIATE = ("aten.var.correction",)
 
-# Element of a tuple result; digit number `pick` (counted from 1) of a stack of images.
+
+def _window(x: Any, row: Any, column: Any, height: int, width: int) -> Any:
+    top, left = int(row.item()), int(column.item())
+    if top < 0 or left < 0:
+        raise IndexError(f"a window at row {top}, column {left}")
+    found = x[..., top : top + height, left : left + width]
+    if found.shape[-2:] != (height, width):
+        raise IndexError(f"a window at row {top}, column {left} reaches beyond the image")
+    return found
+
+
+def _nth(pick: Any, stack: Any) -> Any:
+    number = int(pick.item())
+    if not 1 <= number <= len(stack):
+        raise IndexError(f"choice {number} of {len(stack)}")
+    return stack[number - 1]
+
+
+# What torch has no single operator for: an element of a tuple result; number `pick` (counted from 1) of a
+# stack, with a batch axis or without; the part of a map at a row and column (counted from 0).
 _OWN = {
     "getitem": lambda values, which: values[which],
-    "choose": lambda pick, stack: stack[int(pick.item()) - 1].unsqueeze(0),
+    "choose": lambda pick, stack: _nth(pick, stack).unsqueeze(0),
+    "nth": _nth,
+    "window": _window,
 }
 
 

@@ -18,6 +18,7 @@ from sheetconv.errors import ModelError
 from sheetconv.graph.expr import (
     Aggregate,
     Coefficient,
+    Entry,
     Expr,
     FloatArray,
     Read,
@@ -152,7 +153,7 @@ class Graph:
 
 def _check_ranks(tensor: Tensor) -> None:
     assert tensor.expr is not None
-    windows = {v for e in walk(tensor.expr) if isinstance(e, Aggregate) for v in e.over}
+    windows = {v for e in walk(tensor.expr) if isinstance(e, Aggregate | Entry) for v in e.over}
     for expr in walk(tensor.expr):
         if not isinstance(expr, Read):
             continue
@@ -218,7 +219,10 @@ def _reads_with_windows(expr: Expr) -> Iterator[tuple[Read, tuple[Var, ...]]]:
     for node in walk(expr):
         if isinstance(node, Aggregate):
             yield from ((operand, node.over) for operand in node.operands)
+        elif isinstance(node, Entry):
+            yield node.range, node.over
     aggregated = {id(o) for node in walk(expr) if isinstance(node, Aggregate) for o in node.operands}
+    aggregated |= {id(node.range) for node in walk(expr) if isinstance(node, Entry)}
     yield from ((e, ()) for e in walk(expr) if isinstance(e, Read) and id(e) not in aggregated)
 
 

@@ -25,7 +25,7 @@ from sheetconv.sheet.style import Styles
 
 NETWORK = "Network"
 # Arial has metric-compatible stand-ins everywhere, so that cells are square in every program.
-_OPTIONS = {
+OPTIONS = {
     "strings_to_formulas": False,
     "strings_to_urls": False,
     "default_format_properties": {"font_name": "Arial", "font_size": 10},
@@ -71,7 +71,7 @@ def write_workbook(path: Path, graph: Graph, picked: Picked, about: About) -> ma
              "captions": picked.captions}  # fmt: skip
     manifest = manifests.Manifest(graph, places, facts)
     try:
-        with xlsxwriter.Workbook(str(path), _OPTIONS) as book:
+        with xlsxwriter.Workbook(str(path), OPTIONS) as book:
             styles = Styles(book)
             readme: BulkSheet = book.add_worksheet(README, worksheet_class=BulkSheet)
             network = NetworkSheet(book, styles, graph, layout, places, values, about.title, NETWORK, picture)
@@ -83,10 +83,7 @@ def write_workbook(path: Path, graph: Graph, picked: Picked, about: About) -> ma
                 )
             sheet.close_cells()
             write_readme(book, readme, styles, graph, layout, places, values, about)
-            hidden = book.add_worksheet(manifests.SHEET)
-            for row, piece in enumerate(manifests.dump(manifest)):
-                hidden.write_string(row, 0, piece)
-            hidden.very_hidden()
+            manifests.write(book, manifest)
             readme.activate()
     except XlsxWriterException as error:
         reason = error.args[0] if error.args else error

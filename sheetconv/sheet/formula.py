@@ -21,6 +21,7 @@ from sheetconv.graph.expr import (
     Binary,
     Call,
     Coefficient,
+    Entry,
     Expr,
     Negative,
     Number,
@@ -89,6 +90,8 @@ class Printer:
                 return Text(self._areas(expr, (), env, n, np.zeros(1, dtype=np.int64)))
             case Aggregate():
                 return self._aggregate(expr, env, n)
+            case Entry():
+                return self._entry(expr, env, n)
             case Negative(operand):
                 inner = self._wrapped(operand, _SIGN, env, n)
                 return Text([f"-{t}" for t in inner], _SIGN)
@@ -100,6 +103,11 @@ class Printer:
             case Binary():
                 return self._binary(expr, env, n)
         raise TypeError(f"not an expression: {expr!r}")
+
+    def _entry(self, expr: Entry, env: Mapping[Var, IntArray], n: int) -> Text:
+        ranges = self._areas(expr.range, expr.over, env, n, np.arange(math.prod(v.size for v in expr.over)))
+        positions = [self._text(p, env, n).cells for p in expr.position]
+        return Text([f"INDEX({','.join(parts)})" for parts in zip(ranges, *positions, strict=True)])
 
     def _wrapped(self, expr: Expr, level: int, env: Mapping[Var, IntArray], n: int) -> list[str]:
         text = self._text(expr, env, n)

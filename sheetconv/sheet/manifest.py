@@ -96,6 +96,14 @@ def dump(manifest: Manifest) -> list[str]:
     return [text[i : i + PIECE] for i in range(0, len(text), PIECE)]
 
 
+def write(book: Any, manifest: Manifest) -> None:
+    """Add the hidden sheet with the manifest to a workbook."""
+    hidden = book.add_worksheet(SHEET)
+    for row, piece in enumerate(dump(manifest)):
+        hidden.write_string(row, 0, piece)
+    hidden.very_hidden()
+
+
 def load(text: str, path: Any) -> Manifest:
     """The manifest from its text; raises `WorkbookError` where it is damaged."""
     try:

@@ -53,6 +53,13 @@ class BulkSheet(Worksheet):
         for row, column in zip(rows, columns, strict=True):
             self.prepared[row].append((column, f'<c r="{column_letters(column)}{row + 1}" s="{s}"/>'))
 
+    def merge_around(self, box: tuple[int, int, int, int], style: Any) -> None:
+        """Merge a rectangle; its first cell stays free for a prepared one."""
+        row, column, last_row, last_column = box
+        if (row, column) != (last_row, last_column):
+            self.merge_range(row, column, last_row, last_column, "", style)
+            del self.table[row][column]
+
     def close_cells(self) -> None:
         """Tell XlsxWriter how far the prepared cells reach (call when all are added)."""
         for row, cells in self.prepared.items():

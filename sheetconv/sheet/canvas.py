@@ -1,0 +1,294 @@
+"""Drawing on a page: the band with title and links, the text column, tensors, selectors, highlights.
+
+Every page looks alike: a dark band, a line of links, a column of text at the left with the question in a tinted
+box, and cells to the right of it from row `TOP`, column `LEFT` on. Sizes of text are in points *on the screen*:
+a page with many cells is shown at a smaller zoom, and its texts are set larger by as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sheetconv.graph.expr import FloatArray
+from sheetconv.graph.tensor import Tensor
+from sheetconv.sheet import measure
+from sheetconv.sheet.address import area, cell, quoted
+from sheetconv.sheet.draft import Draft
+from sheetconv.sheet.formula import Printer
+from sheetconv.sheet.layout import Place
+from sheetconv.sheet.network import write_margin
+from sheetconv.sheet.pages.base import Page
+from sheetconv.sheet.stream import BulkSheet
+from sheetconv.sheet.style import HEADING, INK, LINK, Box, Styles, colour, pattern
+
+TOP, LEFT = 3, 3
+SCREEN = 1300  # pixels of cells across a laptop's screen of 1366
+TEXT = 300  # pixels of them for the text column
+MUTED, BAND, ASK, PICK = "#52606D", "#E3EBF2", "#FFF7E0", "#FFE99A"
+CHOSEN = "#E8590C"  # the colour of what a selector has chosen
+
+Properties = Mapping[str, Any]
+
+
+class Canvas:
+    """One sheet being drawn."""
+
+    PIXEL = "[=0]0;[=1]1;.00"
+    """A number format for pixels in small cells: 0, .53, 1."""
+    MAP = "[=0]0;0.0"
+    """A number format for maps in small cells."""
+
+    def __init__(
+        self, book: Any, styles: Styles, draft: Draft, page: Page, values: Mapping[Tensor, FloatArray]
+    ) -> None:
+        self.book, self.styles, self.draft, self.page, self.values = book, styles, draft, page, values
+        self.sheet: BulkSheet = book.add_worksheet(page.name, worksheet_class=BulkSheet)
+        self.sheet.book_styles = styles
+        self.printer = Printer(draft.places, page.name)
+        content = page.columns * page.unit
+        self.zoom = min(1.0, max(0.45, (SCREEN - TEXT - 50) / content))
+        self.zoom = int(self.zoom * 20) / 20
+        self.bottom = TOP
+
+    def pt(self, points: float) -> float:
+        """Points of a text that is to be read at `points` on the screen."""
+        return round(points / self.zoom * 2) / 2
+
+    def px(self, pixels: float) -> int:
+        """Pixels in the sheet for pixels on the screen."""
+        return round(pixels / self.zoom)
+
+    # --- the frame -------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Set the grid; write title, links, text and questions."""
+        sheet, page = self.sheet, self.page
+        sheet.hide_gridlines(2)
+        sheet.set_default_row(page.unit * 0.75)
+        sheet.set_column_pixels(0, 0, self.px(14))
+        sheet.set_column_pixels(1, 1, self.px(TEXT))
+        sheet.set_column_pixels(2, 2, self.px(24))
+        sheet.set_column_pixels(LEFT, LEFT + page.columns, page.unit)
+        sheet.set_zoom(round(self.zoom * 100))
+        sheet.freeze_panes(2, 0)
+        sheet.set_row_pixels(0, self.px(40), self.styles.get(bg_color=HEADING))
+        sheet.set_row_pixels(1, self.px(26), self.styles.get(bg_color=BAND))
+        title = self.style(18, bold=True, font_color="#FFFFFF", bg_color=HEADING, valign="vcenter")
+        sheet.write_string(0, 1, page.settings.title or page.name, title)
+        self._links()
+        row = self.paragraph(TOP, "\n\n".join(fill_in(page, p) for p in page.settings.text))
+        if page.settings.questions:
+            asked = "\n\n".join(fill_in(page, q) for q in page.settings.questions)
+            box = {"bg_color": ASK, "border": 1, "border_color": "#F0D58A"}
+            self.paragraph(row + 1, f"{page.shared('try')}  {asked}", **box)
+
+    def _links(self) -> None:
+        pages = self.draft.pages
+        here = pages.index(self.page)
+        style = self.style(10, bold=True, font_color=LINK, bg_color=BAND, valign="vcenter")
+        column = LEFT
+        if here:
+            before = pages[here - 1]
+            text = self.page.shared("back", page=before.name)
+            self.sheet.write_url(1, 1, f"internal:{quoted(before.name)}!A1", style, text)
+        links = [("next", pages[here + 1])] if here + 1 < len(pages) else []
+        if here > 1:
+            links.append(("contents", pages[0]))
+        for key, target in links:
+            text = self.page.shared(key, page=target.name)
+            self.sheet.write_url(1, column, f"internal:{quoted(target.name)}!A1", style, text)
+            column += int(measure.width(text, self.pt(10)) // self.page.unit) + 4
+
+    def paragraph(self, row: int, text: str, **properties: Any) -> int:
+        """A block of text in the text column; returns the row after it."""
+        size = self.pt(11)
+        count = max(1, measure.rows(text, size, self.px(TEXT - 14), self.page.unit))
+        style = self.style(11, text_wrap=True, valign="top", **properties)
+        if count > 1:
+            self.sheet.merge_range(row, 1, row + count - 1, 1, "", style)
+        self.sheet.write_string(row, 1, text, style)
+        self._grow(row + count)
+        return row + count
+
+    def close(self) -> None:
+        """Set the page up for printing; call when everything is drawn."""
+        sheet, page = self.sheet, self.page
+        sheet.close_cells()
+        last = LEFT + page.columns
+        width = self.px(TEXT + 38) + page.columns * page.unit
+        height = self.bottom * page.unit + self.px(66)
+        if width >= height:
+            sheet.set_landscape()
+        sheet.set_paper(8 if width * height > 2_000_000 else 9)
+        sheet.set_margins(0.3, 0.3, 0.3, 0.3)
+        sheet.center_horizontally()
+        sheet.fit_to_pages(1, 1)
+        sheet.print_area(0, 0, self.bottom, last)
+
+    def _grow(self, row: int) -> None:
+        self.bottom = max(self.bottom, row)
+
+    # --- pieces ----------------------------------------------------------------------------------------
+
+    def style(self, size: float = 11, **properties: Any) -> Any:
+        """A format for text that is read at `size` points on the screen."""
+        return self.styles.get(**{"font_size": self.pt(size), "font_color": INK, **properties})
+
+    def text(
+        self,
+        row: int,
+        column: int,
+        text: str,
+        size: float = 11,
+        box: tuple[int, int] | None = None,
+        **more: Any,
+    ) -> None:
+        """A text from a cell on; with `box` (rows, columns) it is wrapped inside that many merged cells."""
+        style = self.style(
+            size, **({"text_wrap": True, "valign": "top"} if box else {"valign": "vcenter"}) | more
+        )
+        if box and box != (1, 1):
+            self.sheet.merge_range(row, column, row + box[0] - 1, column + box[1] - 1, "", style)
+        self.sheet.write_string(row, column, text, style)
+        self._grow(row + (box[0] if box else 1))
+
+    def title(self, row: int, column: int, text: str, detail: str = "") -> None:
+        """A heading of a block, and in grey what is to be known of it."""
+        self.text(row, column, text, 12, bold=True, font_color=HEADING)
+        if detail:
+            self.text(row + 1, column, detail, 10, font_color=MUTED)
+
+    def tensor(
+        self,
+        tensor: Tensor,
+        scale: str = "",
+        form: str = "",
+        size: float | None = None,
+        span: int = 1,
+        properties: Properties | Callable[..., Properties] | None = None,
+    ) -> None:
+        """All cells of a tensor of this page.
+
+        `scale` colours them ("pixels", "activation", "signed"), `form` is a number format, `size` in points of the
+        sheet itself; `properties` adds to the format, for all cells or by a function of the index; a single
+        cell may `span` several columns.
+        """
+        place = self.draft.places[tensor]
+        values = self.values[tensor]
+        base: dict[str, Any] = {
+            "font_size": size or max(7, round(self.page.unit * 0.3)), "align": "center", "valign": "vcenter",
+            "num_format": form or pattern(values), "border": 1, "border_color": "#E4E7EB",
+        }  # fmt: skip
+        formulas = self.printer.formulas(tensor) if tensor.expr is not None else None
+        rows, columns = (a.reshape(-1) for a in np.broadcast_arrays(*place.cells()))
+        groups: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+        for number, index in enumerate(np.ndindex(*tensor.shape)):
+            more = properties(*index) if callable(properties) else (properties or {})
+            groups.setdefault(tuple(sorted({**base, **more}.items())), []).append(number)
+        flat = values.reshape(-1)
+        for chosen, numbers in groups.items():
+            style = self.styles.get(**dict(chosen))
+            if span > 1:
+                r, c = int(rows[0]), int(columns[0])
+                self.sheet.merge_around((r, c, r, c + span - 1), style)
+            at = rows[numbers].tolist(), columns[numbers].tolist()
+            if formulas is None:
+                self.sheet.add_numbers(*at, flat[numbers].tolist(), style)
+            else:
+                self.sheet.add_formulas(*at, [formulas[n] for n in numbers], flat[numbers].tolist(), style)
+        boxes = [box for _, box in place.planes()]
+        if any(place.margin):
+            write_margin(self.sheet, self.styles, boxes, place.margin)
+        if scale:
+            colour(self.sheet, boxes, scale)
+        self._grow(place.box()[2] + 1 + place.margin[2])
+
+    def choice(self, tensor: Tensor, allowed: Sequence[int] | tuple[str, int, int], span: int = 2) -> None:
+        """A yellow cell that drives the sheet: a drop-down of numbers, or ("from", low, high) to type in."""
+        bold = {"bold": True, "bg_color": PICK, "border": 2, "border_color": CHOSEN}
+        self.tensor(tensor, form="0", size=self.pt(12), span=span, properties=bold)
+        place = self.draft.places[tensor]
+        r, c = place.row, place.column
+        if allowed and allowed[0] == "from":
+            rule: dict[str, Any] = {
+                "validate": "integer",
+                "criteria": "between",
+                "minimum": allowed[1],
+                "maximum": allowed[2],
+            }
+            said = f"{allowed[1]} … {allowed[2]}"
+        else:
+            rule = {"validate": "list", "source": [str(a) for a in allowed]}
+            said = f"{allowed[0]} … {allowed[-1]}"
+        error = {"error_title": self.page.shared("no_choice")[:32], "error_message": said}
+        self.sheet.data_validation(r, c, r, c, {**rule, **error})
+
+    def formula(
+        self, row: int, column: int, text: str, value: Any, size: float = 11, **properties: Any
+    ) -> None:
+        """A formula that gives a text, such as the caption of what is chosen; `value` is its present result."""
+        self.sheet.write_formula(
+            row, column, f"={text}", self.style(size, valign="vcenter", **properties), value
+        )
+        self._grow(row + 1)
+
+    def letters_choice(self, row: int, column: int, letters: Sequence[str], span: int = 2) -> None:
+        """A yellow drop-down of words or letters (for what only lights up); it starts at the first."""
+        style = self.style(
+            12, bold=True, bg_color=PICK, border=2, border_color=CHOSEN, align="center", valign="vcenter"
+        )
+        if span > 1:
+            self.sheet.merge_range(row, column, row, column + span - 1, "", style)
+        self.sheet.write_string(row, column, letters[0], style)
+        self.sheet.data_validation(row, column, row, column, {"validate": "list", "source": list(letters)})
+        self._grow(row + 1)
+
+    def captions(self, row: int, column: int, pick: Tensor) -> None:
+        """The caption of the chosen image, looked up by a formula that holds all captions."""
+        texts = [c.replace('"', '""') for c in self.draft.picked.captions]
+        listed = ",".join(f'"{t}"' for t in texts)
+        self.formula(row, column, f"CHOOSE({self.address(pick, 0)},{listed})", texts[0])
+
+    def at(self, place_row: int, place_column: int, *, row: bool = True, column: bool = True) -> str:
+        """The address of a cell of this page, absolute unless `row` or `column` is off."""
+        return _fixed(cell(place_row, place_column, absolute=True), row, column)
+
+    def address(self, tensor: Tensor, *index: int, row: bool = True, column: bool = True) -> str:
+        """The address of an element, absolute unless `row` or `column` is off; with its sheet where that is another."""
+        place = self.draft.places[tensor]
+        rows, columns = np.broadcast_arrays(*place.cells())
+        text = _fixed(cell(int(rows[index]), int(columns[index]), absolute=True), row, column)
+        return text if place.sheet == self.page.name else f"{quoted(place.sheet)}!{text}"
+
+    def axis(self, row: int, column: int, count: int, down: bool = False, start: int = 0) -> None:
+        """Small grey numbers beside a map, counted from `start`."""
+        style = self.styles.get(font_size=max(7, round(self.page.unit * 0.28)), font_color="#9AA5B1", align="center",
+                                valign="vcenter")  # fmt: skip
+        for i in range(count):
+            self.sheet.write_number(row + i * down, column + i * (not down), start + i, style)
+
+    def highlight(self, box: Box, condition: str, **properties: Any) -> None:
+        """Light cells up by a condition, written for the first cell of the box."""
+        look = properties or {"bg_color": "#FFD8A8", "bold": True}
+        self.sheet.conditional_format(
+            area(*box), {"type": "formula", "criteria": f"={condition}", "format": self.book.add_format(look)}
+        )
+
+    def place(self, tensor: Tensor) -> Place:
+        """Where a tensor lies."""
+        return self.draft.places[tensor]
+
+
+def _fixed(address: str, row: bool, column: bool) -> str:
+    _, letters, digits = address.split("$")
+    return f"{'$' * column}{letters}{'$' * row}{digits}"
+
+
+def fill_in(page: Page, text: str) -> str:
+    """A text of the page with its own words filled in."""
+    from sheetconv.sheet.pages.base import fill
+
+    return fill(text, page.words())

@@ -1,0 +1,211 @@
+"""A workbook of pages while it is made: one graph over all pages, and a place for every tensor.
+
+Three kinds of tensors have formulas. *Activations* mirror torch operators and are proven against them; so are
+*inputs* that copy or choose other numbers and may be typed over. *Notes* are sizes, counts and differences that
+mirror no operator: their formulas come from expressions too, but they are no part of the manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sheetconv.data.pick import Picked
+from sheetconv.graph.expr import Call, Expr, FloatArray
+from sheetconv.graph.expr import evaluate as evaluate_expr
+from sheetconv.graph.tensor import Graph, Operation, Tensor, look_through
+from sheetconv.sheet.layout import Place
+from sheetconv.template import PageSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sheetconv.sheet.pages.base import Page
+
+Step = tuple[int, int]
+STAY, DOWN, ACROSS = (0, 0), (1, 0), (0, 1)
+
+
+@dataclass
+class Draft:
+    """The workbook so far: `picked` feeds it, `texts` are the words that all pages share."""
+
+    picked: Picked
+    texts: Mapping[str, str]
+    title: str = ""
+    graph: Graph = field(default_factory=lambda: Graph([], [], []))
+    places: dict[Tensor, Place] = field(default_factory=dict)
+    stored: dict[Tensor, FloatArray] = field(default_factory=dict)
+    notes: list[Tensor] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
+    choice: Tensor | None = None
+    images: Tensor | None = None
+    digit: Tensor | None = None
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors with cells or without, in the order in which they are computed."""
+        return [*self.graph.tensors, *self.notes]
+
+    def compute(self) -> dict[Tensor, FloatArray]:
+        """torch's value of every tensor, then the notes by their own expressions."""
+        from sheetconv.sheet.book import compute
+
+        values = compute(self.graph, self.stored)
+        for note in self.notes:
+            assert note.expr is not None
+            values[note] = evaluate_expr(note.expr, note.axes, values)
+        return values
+
+    def page(self, name: str) -> Page | None:
+        """The page called `name`, if it is part of this workbook."""
+        return next((p for p in self.pages if p.name == name), None)
+
+
+class Maker:
+    """What a page makes tensors with; every name gets the page's name in front."""
+
+    def __init__(self, draft: Draft, settings: PageSettings) -> None:
+        self.draft, self.settings = draft, settings
+        self.name = settings.name
+
+    def stored(self, name: str, values: Any, *, kind: Any = "parameter", signed: bool = True) -> Tensor:
+        """A tensor of typed numbers: a parameter, or an input."""
+        array = np.asarray(values, dtype=np.float64)
+        tensor = Tensor(f"{self.name}.{name}", array.shape, kind, operator=name, signed=signed)
+        tensor.placement = "given"  # so that no rule lays it out anew
+        self.draft.graph.tensors.append(tensor)
+        self.draft.stored[tensor] = array
+        if kind == "input":
+            self.draft.graph.inputs.append(tensor)
+        return tensor
+
+    def made(
+        self,
+        name: str,
+        shape: Sequence[int],
+        formula: Callable[[Tensor], Expr],
+        operation: Operation,
+        *,
+        kind: Any = "activation",
+        signed: bool = True,
+    ) -> Tensor:
+        """A tensor by an expression, and the torch operation that it must agree with."""
+        tensor = Tensor(f"{self.name}.{name}", tuple(shape), kind, operator=name, signed=signed)
+        tensor.expr = self._through(formula(tensor))
+        tensor.operation = operation
+        self.draft.graph.tensors.append(tensor)
+        if kind == "input":
+            self.draft.graph.inputs.append(tensor)
+        return tensor
+
+    def note(self, name: str, shape: Sequence[int], formula: Callable[[Tensor], Expr]) -> Tensor:
+        """A tensor by an expression alone: sizes, counts, differences. No activation may read it."""
+        tensor = Tensor(f"{self.name}.{name}", tuple(shape), operator=name)
+        tensor.expr = self._through(formula(tensor))
+        self.draft.notes.append(tensor)
+        return tensor
+
+    def apply(self, name: str, target: str, *arguments: Any) -> Tensor:
+        """The result of a torch operator (``aten.conv2d.default``), by the rule that captured networks use."""
+        from sheetconv.ops.registry import Build, find
+
+        operation = Operation(target, arguments)
+        build = Build(
+            target, arguments, _shape(operation), f"{self.name}.{name}", "", self.draft.graph.tensors
+        )
+        result: Tensor = find(target, f"page {self.name}").rule(build, *arguments)
+        for tensor in build.made:
+            assert tensor.expr is not None
+            tensor.expr = self._through(tensor.expr)
+        return result
+
+    def net(self, name: str, module: nn.Module, source: Tensor) -> Graph:
+        """Capture `module`, fed with `source`; returns its own graph, whose input copies the cells of `source`."""
+        from sheetconv.graph.capture import capture
+
+        graph = capture(module, source.shape)
+        for tensor in graph:
+            tensor.name = f"{self.name}.{name}.{tensor.name}" if name else f"{self.name}.{tensor.name}"
+            tensor.layer = tensor.layer and f"{self.name}.{tensor.layer}"
+            if tensor.kind == "parameter" and tensor.values is not None:
+                self.draft.stored[tensor] = tensor.values
+        self.copied(graph.inputs[0], source)
+        self.draft.graph.tensors += graph.tensors
+        self.draft.graph.inputs += graph.inputs
+        return graph
+
+    def copied(self, tensor: Tensor, source: Tensor) -> Tensor:
+        """Let an input read the cells of `source` (it may still be typed over)."""
+        tensor.expr = self._through(source.at(*tensor.axes))
+        tensor.operation = Operation("aten.alias.default", (source,))
+        return tensor
+
+    def digit(self, name: str = "digit") -> Tensor:
+        """The workbook's digit (1, 1, 28, 28) for this page: the chosen image, or a copy of the first page's."""
+        draft = self.draft
+        images = draft.picked.images
+        images = images if images.ndim == 4 else images[:, None]
+        if draft.digit is not None:
+            tensor = Tensor(f"{self.name}.{name}", draft.digit.shape, "input", operator=name, signed=False)
+            self.copied(tensor, draft.digit)
+        elif draft.choice is None or draft.images is None:
+            return self._first(self.stored(name, images[:1], kind="input", signed=False))
+        else:
+            tensor = Tensor(
+                f"{self.name}.{name}", (1, *images.shape[1:]), "input", operator=name, signed=False
+            )
+            tensor.expr, tensor.operation = chosen(draft.choice, draft.images, tensor)
+        draft.graph.tensors.append(tensor)
+        draft.graph.inputs.append(tensor)
+        return self._first(tensor)
+
+    def _first(self, tensor: Tensor) -> Tensor:
+        self.draft.digit = self.draft.digit or tensor
+        return tensor
+
+    def _through(self, expr: Expr) -> Expr:
+        return look_through(expr, [t for t in self.draft.graph.tensors if t.view])
+
+    def put(
+        self,
+        tensor: Tensor,
+        row: int,
+        column: int,
+        *steps: Step,
+        margin: tuple[int, int, int, int] = (0, 0, 0, 0),
+    ) -> Place:
+        """Give a tensor its cells on this page: a (rows, columns) step for each axis, from (row, column).
+
+        The axes that step by one cell make the planes that titles and colour scales go by.
+        """
+        assert len(steps) == len(tensor.shape), tensor
+        rows = [np.arange(size, dtype=np.int64) * r for size, (r, _) in zip(tensor.shape, steps, strict=True)]
+        columns = [
+            np.arange(size, dtype=np.int64) * c for size, (_, c) in zip(tensor.shape, steps, strict=True)
+        ]
+        plane = tuple(a for a, s in enumerate(steps) if s in (DOWN, ACROSS))
+        place = Place(self.name, tensor, rows, columns, margin, row, column, plane)
+        self.draft.places[tensor] = place
+        tensor.view = False
+        return place
+
+
+def chosen(pick: Tensor, stack: Tensor, tensor: Tensor) -> tuple[Expr, Operation]:
+    """The formula and the operation of image number `pick` (from 1) of `stack` (K, C, H, W)."""
+    _, c, y, x = tensor.axes
+    expr = Call("CHOOSE", (pick.at(0), *(stack.at(k, c, y, x) for k in range(stack.shape[0]))))
+    return expr, Operation("choose", (pick, stack))
+
+
+def _shape(operation: Operation) -> tuple[int, ...]:
+    """The shape of an operation's result, by running it on zeros."""
+    import torch
+
+    from sheetconv.graph.reference import run
+
+    zeros = {t: torch.zeros(t.state_shape, dtype=torch.float64) for t in operation.tensors()}
+    return tuple(run(operation, zeros).shape)

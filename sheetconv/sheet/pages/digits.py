@@ -1,0 +1,61 @@
+"""Digits: the images that the workbook can show, every pixel editable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from sheetconv.sheet.layout import Place
+from sheetconv.sheet.pages.base import Page
+
+if TYPE_CHECKING:
+    from sheetconv.sheet.canvas import Canvas
+
+_ACROSS = 5
+
+
+class Digits(Page):
+    """A sheet of images, five in a row, with their captions."""
+
+    kind: ClassVar[str] = "digits"
+    unit: ClassVar[int] = 20
+    columns = _ACROSS * 30
+
+    def words(self) -> dict[str, Any]:
+        """Where the images come from."""
+        return {"source": self.draft.picked.source}
+
+    def build(self) -> None:
+        """Place the stack of images that the first page made."""
+        from sheetconv.sheet.canvas import LEFT, TOP
+
+        stack = self.draft.images
+        if stack is None:
+            return
+        count, channels, height, width = stack.shape
+        number = np.arange(count)
+        rows = [
+            number // _ACROSS * (height + 4),
+            np.arange(channels),
+            np.arange(height),
+            0 * np.arange(width),
+        ]
+        columns = [
+            number % _ACROSS * (width + 2),
+            0 * np.arange(channels),
+            0 * np.arange(height),
+            np.arange(width),
+        ]
+        self.draft.places[stack] = Place(self.name, stack, rows, columns, (0, 0, 0, 0), TOP + 2, LEFT, (2, 3))
+
+    def draw(self, canvas: Canvas) -> None:
+        """Every image under its number and caption; the list of captions that other pages look up."""
+        stack = self.draft.images
+        if stack is None:
+            return
+        canvas.tensor(stack, "pixels", canvas.PIXEL, size=7)
+        for index, (row, column, _, _) in canvas.place(stack).planes():
+            canvas.text(
+                row - 2, column, f"{index[0] + 1}  {self.draft.picked.captions[index[0]]}", 11, bold=True
+            )

@@ -1,0 +1,71 @@
+"""A workbook made of pages: build all of them into one graph, compute it, then draw every sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import xlsxwriter
+from xlsxwriter.exceptions import XlsxWriterException
+
+from sheetconv import __version__
+from sheetconv.data.pick import Picked
+from sheetconv.errors import OutputError, UsageError
+from sheetconv.sheet import manifest as manifests
+from sheetconv.sheet.book import OPTIONS
+from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.draft import Draft
+from sheetconv.sheet.pages import kinds
+from sheetconv.sheet.style import Styles
+from sheetconv.template import PageSettings, Template
+
+
+def write_pages(path: Path, template: Template, picked: Picked) -> manifests.Manifest:
+    """Write the pages of a template, fed with `picked.images`, to `path` (a temporary file of the caller's)."""
+    draft = Draft(picked, template.texts, template.title)
+    known = kinds()
+    draft.pages = [known[settings.kind](draft, settings) for settings in template.page]
+    for page in draft.pages:
+        page.build()
+    draft.graph.check()
+    values = draft.compute()
+    facts: dict[str, Any] = {
+        "sheetconv": __version__,
+        "source": picked.source,
+        "classes": template.classes,
+        "captions": picked.captions,
+        "pages": [[page.kind, page.name] for page in draft.pages],
+    }
+    manifest = manifests.Manifest(draft.graph, draft.places, facts)
+    try:
+        with xlsxwriter.Workbook(str(path), OPTIONS) as book:
+            styles = Styles(book)
+            for page in draft.pages:
+                canvas = Canvas(book, styles, draft, page, values)
+                canvas.open()
+                page.draw(canvas)
+                canvas.close()
+            manifests.write(book, manifest)
+    except XlsxWriterException as error:
+        reason = error.args[0] if error.args else error
+        raise OutputError(f"cannot write {path.name}: {reason}") from error
+    return manifest
+
+
+def part(pages: Sequence[PageSettings], wanted: str | None) -> list[PageSettings]:
+    """The pages that `wanted` lists by number (from 1) or name, in their own order; the first always comes along.
+
+    Raises `UsageError` for one that is not there.
+    """
+    if not wanted:
+        return list(pages)
+    chosen = {0}
+    names = {page.name.lower(): i for i, page in enumerate(pages)}
+    for item in (part.strip() for part in wanted.split(",")):
+        number = int(item) - 1 if item.isdecimal() and len(item) < 4 else names.get(item.lower(), -1)
+        if not 0 <= number < len(pages):
+            known = ", ".join(f"{i} {page.name}" for i, page in enumerate(pages, start=1))
+            raise UsageError(f"there is no page {item!r}; the pages are {known}")
+        chosen.add(number)
+    return [page for i, page in enumerate(pages) if i in chosen]
