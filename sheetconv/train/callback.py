@@ -131,6 +131,14 @@ def refuse_unknown_hooks(owner: str, names: Any) -> None:
             raise TrainingError(f"{owner}.{name} is not a hook of the Learner, so it would never run; {hint}")
 
 
+def in_order(callbacks: list[Callback]) -> list[Callback]:
+    """Sorted by `order`; raises `TrainingError` for what is no callback."""
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TrainingError(f"{callback!r} is not a callback; give instances of subclasses of Callback")
+    return sorted(callbacks, key=lambda callback: callback.order)
+
+
 def hooks_of(callbacks: list[Callback]) -> dict[str, list[Any]]:
     """For each hook the bound methods that override it, in the callbacks' order."""
     for callback in callbacks:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sheetconv.errors import TrainingError, UsageError
-from sheetconv.train.callback import STEPS, Callback, hooks_of, with_cbs
+from sheetconv.errors import UsageError
+from sheetconv.train.callback import STEPS, Callback, hooks_of, in_order, with_cbs
 from sheetconv.train.loaders import DataLoaders
 
 
@@ -25,8 +25,17 @@ class Learner:
     A batch is a tuple of inputs and targets. `loss_func(preds, targets)` gives a scalar; `opt_func(params,
     lr)` an optimiser, made anew by each training fit. While fitting, callbacks find and may change: `epoch`,
     `epochs`, `training`, `closing` (the pass that ends the epoch), `dl`, `iter`, `batch`, `preds`, `loss`,
-    `opt`. `row` collects this epoch's figures, `history` all rows of the fit.
+    `opt`. `row` collects this epoch's figures, `history` all rows of the fit. Where several processes train
+    together, `main` is False in all but one, and `reduce_sums` adds up a metric's sum and weight.
     """
+
+    opt: Any = None
+    dl: Any = None
+    batch: Any = None
+    preds: Any = None
+    loss: Any = None
+    main = True
+    reduce_sums: Callable[[Any, float], tuple[float, float]] | None = None
 
     def __init__(
         self,
@@ -39,18 +48,12 @@ class Learner:
     ) -> None:
         self.model, self.dls, self.loss_func, self.lr, self.opt_func = model, dls, loss_func, lr, opt_func
         self.cbs = list(cbs)
-        self.opt: Any = None
         self.history: list[dict[str, float]] = []
         self.row: dict[str, float] = {}
         self.epochs: Sequence[int] = ()
         self.n_epochs = self.epoch = self.iter = 0
         self.training = self.closing = False
-        self._forget()
         self._bind(self.cbs)
-
-    def _forget(self) -> None:
-        nothing: Any = None
-        self.dl = self.batch = self.preds = self.loss = nothing
 
     def fit(
         self,
@@ -67,19 +70,16 @@ class Learner:
         try:
             self._bind(self.cbs)
             self.n_epochs, self.epochs, self.history = n_epochs, range(n_epochs), []
-            if train:
-                self.opt = self.opt_func(self.model.parameters(), self.lr if lr is None else lr)
-            self._fit(train, valid)
+            rate = self.lr if lr is None else lr
+            self.opt = self.opt_func(self.model.parameters(), rate) if train else None
+            self._fit(train, valid and self.dls.valid is not None)
         finally:
             self.cbs = own
-            self._forget()
+            self.dl = self.batch = self.preds = self.loss = None
 
     def _bind(self, cbs: list[Callback]) -> None:
         """Look up every hook and step once, so that the loop itself only calls them."""
-        for cb in cbs:
-            if not isinstance(cb, Callback):
-                raise TrainingError(f"{cb!r} is not a callback; give instances of subclasses of Callback")
-        self.cbs = sorted(cbs, key=lambda cb: cb.order)
+        self.cbs = in_order(cbs)
         self._hooks = hooks_of(self.cbs)
         self._steps: dict[str, Callable[[], None]] = {name: getattr(self, name) for name in STEPS}
         for cb in self.cbs:
@@ -98,15 +98,15 @@ class Learner:
             if train:
                 self.one_epoch(True, not valid)
             if valid:
-                with torch.no_grad():
-                    self.one_epoch(False, True)
+                self.one_epoch(False, True)
 
     def one_epoch(self, training: bool, closing: bool = True) -> None:
         """One pass over the training or the validation data."""
         self.training, self.closing = training, closing
         self.model.train(training)
         self.dl = self.dls.train if training else self.dls.valid
-        self._one_epoch()
+        with torch.set_grad_enabled(training):
+            self._one_epoch()
 
     @with_cbs("epoch")
     def _one_epoch(self) -> None:

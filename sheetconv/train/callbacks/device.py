@@ -31,11 +31,15 @@ class Device(Callback):
             if hasattr(loader, "image_shape"):
                 loader.to(self.device)
 
+    def before_epoch(self, learn: Learner) -> None:
+        """See whether the batches of this pass are there already."""
+        self._resident = hasattr(learn.dl, "image_shape")
+
     def before_batch(self, learn: Learner) -> None:
         """Move the batch, unless it is there already."""
-        first = learn.batch[0]
-        if getattr(first, "device", None) != self.device or not hasattr(learn.dl, "image_shape"):
+        if not self._resident:
             learn.batch = to_device(learn.batch, self.device)
         if self.format and learn.batch[0].ndim == 4:
-            first = learn.batch[0].contiguous(memory_format=self.format)
-            learn.batch = (first, *(first if part is learn.batch[0] else part for part in learn.batch[1:]))
+            before = learn.batch[0]
+            x = before.contiguous(memory_format=self.format)
+            learn.batch = (x, *(x if part is before else part for part in learn.batch[1:]))

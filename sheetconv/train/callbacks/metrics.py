@@ -61,9 +61,8 @@ class Metrics(Callback):
                 learn.row[f"{kind}_{name}"] = self._value(metric, learn)
 
     def _value(self, metric: Any, learn: Learner) -> float:
-        reduce = getattr(learn, "reduce_sums", None)  # set where several processes train together
-        if reduce and isinstance(metric, Metric):
-            total, n = reduce(*metric.sums())
+        if learn.reduce_sums and isinstance(metric, Metric):
+            total, n = learn.reduce_sums(*metric.sums())
             return total / n if n else float("nan")
         return float(metric.value if hasattr(metric, "add") else metric.compute())
 

@@ -1,0 +1,38 @@
+"""Callbacks that change what a batch is: augmentation, a single batch per pass."""
+
+from __future__ import annotations
+
+from sheetconv.train.augment import Transform
+from sheetconv.train.callback import Callback
+from sheetconv.train.learner import Learner
+
+
+class BatchTransform(Callback):
+    """Applies transforms to the images of every training batch (of every batch with `on_valid`), on the device.
+
+    Where the target is the image itself, as for an autoencoder, it is the transformed one.
+    """
+
+    order = -70
+
+    def __init__(self, *transforms: Transform, on_valid: bool = False) -> None:
+        self.transforms, self.on_valid = transforms, on_valid
+
+    def before_batch(self, learn: Learner) -> None:
+        """Transform the batch's first element."""
+        if not (learn.training or self.on_valid):
+            return
+        x = before = learn.batch[0]
+        for transform in self.transforms:
+            x = transform(x)
+        learn.batch = (x, *(x if part is before else part for part in learn.batch[1:]))
+
+
+class SingleBatch(Callback):
+    """Each pass is one batch long: to see whether everything runs, or whether one batch can be learnt."""
+
+    order = -95
+
+    def before_epoch(self, learn: Learner) -> None:
+        """Keep the pass's first batch only."""
+        learn.dl = [next(iter(learn.dl))]
