@@ -206,24 +206,20 @@ class Canvas:
             colour(self.sheet, boxes, scale)
         self._grow(place.box()[2] + 1 + place.margin[2])
 
-    def choice(self, tensor: Tensor, allowed: Sequence[int] | tuple[str, int, int], span: int = 2) -> None:
-        """A yellow cell that drives the sheet: a drop-down of numbers, or ("from", low, high) to type in."""
-        bold = {"bold": True, "bg_color": PICK, "border": 2, "border_color": CHOSEN}
+    def choice(self, tensor: Tensor, allowed: range | list[int] | tuple[int, int], span: int = 2) -> None:
+        """A yellow cell that drives the sheet: a drop-down of numbers, or for a tuple (low, high) a cell to type in."""
+        bold = {"bold": True, "bg_color": PICK, "border": 1, "border_color": CHOSEN}
         self.tensor(tensor, form="0", size=self.pt(12), span=span, properties=bold)
         place = self.draft.places[tensor]
         r, c = place.row, place.column
-        if allowed and allowed[0] == "from":
-            rule: dict[str, Any] = {
-                "validate": "integer",
-                "criteria": "between",
-                "minimum": allowed[1],
-                "maximum": allowed[2],
-            }
-            said = f"{allowed[1]} … {allowed[2]}"
-        else:
-            rule = {"validate": "list", "source": [str(a) for a in allowed]}
-            said = f"{allowed[0]} … {allowed[-1]}"
-        error = {"error_title": self.page.shared("no_choice")[:32], "error_message": said}
+        if isinstance(allowed, tuple):
+            self.limit(tensor, *allowed)
+            return
+        rule = {"validate": "list", "source": [str(a) for a in allowed]}
+        error = {
+            "error_title": self.page.shared("no_choice")[:32],
+            "error_message": f"{allowed[0]} … {allowed[-1]}",
+        }
         self.sheet.data_validation(r, c, r, c, {**rule, **error})
 
     def formula(
@@ -235,10 +231,16 @@ class Canvas:
         )
         self._grow(row + 1)
 
+    def limit(self, tensor: Tensor, low: int, high: int) -> None:
+        """Let the cells of a tensor take whole numbers from `low` to `high` only."""
+        rule = {"validate": "integer", "criteria": "between", "minimum": low, "maximum": high}
+        error = {"error_title": self.page.shared("no_choice")[:32], "error_message": f"{low} … {high}"}
+        self.sheet.data_validation(*self.draft.places[tensor].box(), {**rule, **error})
+
     def letters_choice(self, row: int, column: int, letters: Sequence[str], span: int = 2) -> None:
         """A yellow drop-down of words or letters (for what only lights up); it starts at the first."""
         style = self.style(
-            12, bold=True, bg_color=PICK, border=2, border_color=CHOSEN, align="center", valign="vcenter"
+            12, bold=True, bg_color=PICK, border=1, border_color=CHOSEN, align="center", valign="vcenter"
         )
         if span > 1:
             self.sheet.merge_range(row, column, row, column + span - 1, "", style)
@@ -276,6 +278,10 @@ class Canvas:
         self.sheet.conditional_format(
             area(*box), {"type": "formula", "criteria": f"={condition}", "format": self.book.add_format(look)}
         )
+
+    def ring(self, box: Box, condition: str) -> None:
+        """Frame cells that have a colour scale, where a fill of its own would not show."""
+        self.highlight(box, condition, border=1, border_color=CHOSEN, bold=True, font_color=CHOSEN)
 
     def place(self, tensor: Tensor) -> Place:
         """Where a tensor lies."""

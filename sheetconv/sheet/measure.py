@@ -13,10 +13,10 @@ def _width(character: str) -> float:
     if character in _THIN:
         return 0.24
     if character in _NARROW:
-        return 0.3
+        return 0.29
     if character in _WIDE:
         return 0.88
-    return 0.72 if character.isupper() else 0.57
+    return 0.69 if character.isupper() else 0.55
 
 
 def width(text: str, points: float) -> float:
@@ -43,5 +43,5 @@ def _broken(paragraph: str, points: float, pixels: float) -> Iterator[str]:
 
 def rows(text: str, points: float, pixels: float, row: float) -> int:
     """Rows of `row` pixels that a text block takes, with a little air."""
-    height = lines(text, points, pixels) * points * 4 / 3 * 1.22 + points * 0.8
+    height = lines(text, points, pixels) * points * 4 / 3 * 1.2 + points * 0.7
     return math.ceil(height / row)

@@ -96,3 +96,45 @@ def texts(least: int, most: int) -> Callable[[Any], list[str]]:
         return value
 
     return check
+
+
+def tables(
+    check: Callable[[dict[str, Any]], dict[str, Any]], least: int, most: int
+) -> Callable[[Any], list[dict[str, Any]]]:
+    """`least` to `most` inline tables, each checked."""
+
+    def checked(value: Any) -> list[dict[str, Any]]:
+        if (
+            not isinstance(value, list)
+            or not least <= len(value) <= most
+            or not all(isinstance(v, dict) for v in value)
+        ):
+            count = f"{least}" if least == most else f"{least} to {most}"
+            raise ValueError(f"must be a list of {count} tables in braces")
+        return [check(v) for v in value]
+
+    return checked
+
+
+def _named(value: dict[str, Any], **keys: Callable[[Any], Any]) -> dict[str, Any]:
+    if set(value) != {"name", *keys}:
+        raise ValueError(f"holds {{{', '.join(map(str, value))}}}; each table needs name, {', '.join(keys)}")
+    if not isinstance(value["name"], str) or len(value["name"]) > 60:
+        raise ValueError("needs a name of at most 60 characters in each table")
+    found: dict[str, Any] = {"name": value["name"]}
+    for key, check in keys.items():
+        try:
+            found[key] = check(value[key])
+        except ValueError as error:
+            raise ValueError(f"holds a table whose {key} {error}") from error
+    return found
+
+
+def kernels(count: int, size: int) -> Callable[[Any], list[dict[str, Any]]]:
+    """`count` kernels of size×size, each with a name."""
+    return tables(lambda v: _named(v, weights=array(size, size)), count, count)
+
+
+def positions(count: int, last: int) -> Callable[[Any], list[dict[str, Any]]]:
+    """`count` positions of a window, each with a name, row and column (0 … `last`)."""
+    return tables(lambda v: _named(v, row=whole(0, last), column=whole(0, last)), count, count)

@@ -1,0 +1,74 @@
+"""What several pages use: numbers picked by other cells, windows that move, conditions that light a window up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sheetconv.graph.expr import Coefficient, Entry, Expr, call
+from sheetconv.graph.index import Index, Var
+from sheetconv.graph.tensor import Operation, Tensor
+from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.draft import Maker
+
+
+def count(axis: Var, start: int = 0) -> Expr:
+    """The number of a cell along one of its own axes, counted from `start`, as a literal in its formula."""
+    return Coefficient(np.arange(start, start + axis.size, dtype=np.float64), (axis,))
+
+
+def entry(tensor: Tensor, position: Expr, *lead: Index | int) -> Expr:
+    """INDEX over the last axis: the element at `position` (from 1), the other axes being `lead`."""
+    k = Var("k", tensor.shape[-1])
+    return Entry(tensor.at(*lead, k), (k,), (position,))
+
+
+def entry2(tensor: Tensor, row: Expr, column: Expr, *lead: Index | int) -> Expr:
+    """INDEX over the last two axes: the element at row and column (from 1)."""
+    ky, kx = Var("ky", tensor.shape[-2]), Var("kx", tensor.shape[-1])
+    return Entry(tensor.at(*lead, ky, kx), (ky, kx), (row, column))
+
+
+def nth(maker: Maker, name: str, pick: Tensor, stack: Tensor) -> Tensor:
+    """Number `pick` (from 1) of a list of numbers (K,), as a tensor (1,)."""
+    return maker.made(name, (1,), lambda t: entry(stack, pick.at(0)), Operation("choose", (pick, stack)))
+
+
+def nth_map(maker: Maker, name: str, pick: Tensor, stack: Tensor) -> Tensor:
+    """Number `pick` (from 1) of a few maps (K, C, H, W), as a tensor (1, C, H, W)."""
+
+    def formula(t: Tensor) -> Expr:
+        _, c, y, x = t.axes
+        return call("CHOOSE", pick.at(0), *(stack.at(k, c, y, x) for k in range(stack.shape[0])))
+
+    return maker.made(name, (1, *stack.shape[1:]), formula, Operation("choose", (pick, stack)))
+
+
+def window(
+    maker: Maker, name: str, source: Tensor, row: Tensor, column: Tensor, height: int, width: int
+) -> Tensor:
+    """The part of a map (…, H, W) at a row and column (from 0) that other cells hold, as (1, 1, height, width)."""
+    lead = [0] * (len(source.shape) - 2)
+
+    def formula(t: Tensor) -> Expr:
+        return entry2(source, row.at(0) + count(t.axes[2], 1), column.at(0) + count(t.axes[3], 1), *lead)
+
+    cut = Operation("window", (source, row, column, height, width))
+    found = Operation("aten.reshape.default", (cut, [1, 1, height, width]))
+    return maker.made(name, (1, 1, height, width), formula, found)
+
+
+def inside(
+    canvas: Canvas, at: tuple[int, int], axes: tuple[int, int], start: Sequence[str], size: Sequence[int]
+) -> str:
+    """Whether a cell lies in a window, by the small numbers beside its map.
+
+    `at` is the cell, `axes` the column of the row numbers and the row of the column numbers; `start` holds the
+    addresses (or formulas) of the window's first row and column, `size` its height and width.
+    """
+    row, column = canvas.at(at[0], axes[0], row=False), canvas.at(axes[1], at[1], column=False)
+    tests = []
+    for number, first, length in zip((row, column), start, size, strict=True):
+        tests += [f"{number}>={first}", f"{number}<{first}+{length}"]
+    return f"AND({','.join(tests)})"
