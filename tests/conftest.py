@@ -4,6 +4,7 @@ A test that needs something the machine lacks is skipped with the reason; under 
 ``CI`` set) the same test fails instead, so that nothing is passed over unseen.
 """
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -16,6 +17,10 @@ _NEEDS = {
     "libreoffice": (
         lambda: shutil.which("soffice") is not None,
         "LibreOffice Calc (soffice) is not installed",
+    ),
+    "accelerate": (
+        lambda: importlib.util.find_spec("accelerate") is not None,
+        "Hugging Face's accelerate (the extra `accelerate`) is not installed",
     ),
     "shared_data": (
         lambda: (SHARED_DATA / "mnist").is_dir(),

@@ -67,9 +67,12 @@ class Callback:
     `step`, `zero_grad` (each given the learner) takes that step over; of several the last in order does.
     What `state_dict` returns (numbers, text, tensors, lists and dictionaries of them) is kept in checkpoints.
     A method whose name begins like a hook but is none raises `TrainingError` where the class is defined.
+    Callbacks that only concern a run of training (`run_only`: schedules, progress, checkpoints …) are left
+    out when the learner searches a learning rate or predicts.
     """
 
     order: ClassVar[int] = 0
+    run_only: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

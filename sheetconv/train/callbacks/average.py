@@ -21,6 +21,7 @@ class WeightAveraging(Callback):
     """
 
     order = 60
+    run_only = True
 
     def __init__(self, decay: float = 0.99, every: int = 1) -> None:
         if not 0 <= decay < 1 or every < 1:

@@ -29,6 +29,7 @@ class Checkpoint(Callback):
     """
 
     order = 90
+    run_only = True
 
     def __init__(
         self,

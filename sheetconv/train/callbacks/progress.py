@@ -40,6 +40,7 @@ class Timer(Callback):
     """
 
     order = -45  # after Metrics, which have waited for the device
+    run_only = True
 
     def before_epoch(self, learn: Learner) -> None:
         """Start the clock."""
@@ -68,6 +69,7 @@ class Progress(Callback):
     """
 
     order = 80
+    run_only = True
 
     def __init__(self, file: TextIO | None = None, plot: bool | None = None) -> None:
         self.file = file

@@ -19,6 +19,7 @@ class Recorder(Callback):
     """
 
     order = 50
+    run_only = True
 
     def __init__(self) -> None:
         self.lr: list[float] = []
@@ -83,6 +84,7 @@ class StopAtNaN(Callback):
     """
 
     order = -60
+    run_only = True
 
     def before_epoch(self, learn: Learner) -> None:
         """Start from nothing."""

@@ -64,6 +64,7 @@ class Schedule(Callback):
     """
 
     order = 10
+    run_only = True
 
     def __init__(self, curve: Curve) -> None:
         self.curve = curve
@@ -145,6 +146,7 @@ class Scheduler(Callback):
     """
 
     order = 10
+    run_only = True
 
     def __init__(
         self, make: Callable[[Any, int], Any], per: str = "batch", monitor: str = "valid_loss"

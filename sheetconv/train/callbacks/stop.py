@@ -36,6 +36,7 @@ class EarlyStopping(Callback):
     """Ends the fit when `monitor` has not improved by more than `by` for `patience` epochs."""
 
     order = 95
+    run_only = True
 
     def __init__(self, patience: int = 3, monitor: str | None = None, by: float = 0.0) -> None:
         if patience < 1:
