@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sheetconv.errors import DataError, TemplateError, UsageError, WorkbookError
+from sheetconv.errors import DataError, UsageError, WorkbookError
 from sheetconv.files import check_target, replacing
 from sheetconv.template import Template, load
 
@@ -125,11 +125,9 @@ def _weights(request: Request, template: Template) -> Path | None:
     """The file asked for, or the weights that the template names (they fit the template's own model)."""
     if request.weights is not None or not template.weights or request.model not in (None, template.model):
         return request.weights
-    path = Path(__file__).parent / "weights" / f"{template.weights}.safetensors"
-    if not path.is_file():
-        known = sorted(p.stem for p in path.parent.glob("*.safetensors"))
-        raise TemplateError(f"no weights are called {template.weights!r}; sheetconv has {', '.join(known)}")
-    return path
+    from sheetconv.models import shipped
+
+    return shipped(template.weights)
 
 
 def _input_shape(request: Request, known: tuple[int, ...] | None) -> tuple[int, ...]:

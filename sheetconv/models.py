@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sheetconv.errors import ModelError, UsageError
+from sheetconv.errors import ModelError, TemplateError, UsageError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +35,15 @@ def load_model(name: str, weights: Path | None = None) -> tuple[nn.Module, tuple
     if weights is not None:
         load_weights(module, weights)
     return module, tuple(shape) if shape else None
+
+
+def shipped(name: str) -> Path:
+    """The file of weights that come with sheetconv; raises `TemplateError` for a name that it does not have."""
+    folder = Path(__file__).parent / "weights"
+    known = sorted(p.stem for p in folder.glob("*.safetensors"))
+    if name not in known:
+        raise TemplateError(f"no weights are called {name!r}; sheetconv has {', '.join(known)}")
+    return folder / f"{name}.safetensors"
 
 
 def _from_file(name: str) -> nn.Module:

@@ -20,7 +20,7 @@ _INTERMEDIATE = ("aten.var.correction",)
 
 
 def _window(x: Any, row: Any, column: Any, height: int, width: int) -> Any:
-    top, left = int(row.item()), int(column.item())
+    top, left = (int(at.item()) if isinstance(at, torch.Tensor) else int(at) for at in (row, column))
     if top < 0 or left < 0:
         raise IndexError(f"a window at row {top}, column {left}")
     found = x[..., top : top + height, left : left + width]

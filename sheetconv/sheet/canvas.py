@@ -279,6 +279,10 @@ class Canvas:
             area(*box), {"type": "formula", "criteria": f"={condition}", "format": self.book.add_format(look)}
         )
 
+    def widen(self, columns: int) -> None:
+        """Give square cells to that many columns, beyond the part that prints."""
+        self.sheet.set_column_pixels(LEFT, LEFT + columns, self.page.unit)
+
     def ring(self, box: Box, condition: str) -> None:
         """Frame cells that have a colour scale, where a fill of its own would not show."""
         self.highlight(box, condition, border=1, border_color=CHOSEN, bold=True, font_color=CHOSEN)

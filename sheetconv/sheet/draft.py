@@ -123,17 +123,27 @@ class Maker:
             tensor.expr = self._through(tensor.expr)
         return result
 
-    def net(self, name: str, module: nn.Module, source: Tensor) -> Graph:
-        """Capture `module`, fed with `source`; returns its own graph, whose input copies the cells of `source`."""
-        from sheetconv.graph.capture import capture
+    def net(self, name: str, module: nn.Module, source: Tensor | None = None, *, fuse: bool = False) -> Graph:
+        """Capture `module`; returns its own graph, whose input copies the cells of `source`.
 
-        graph = capture(module, source.shape)
+        Without a source the graph's input is the workbook's digit, see `digit`. With `fuse` a ReLU that
+        directly follows a layer is written into the same cell.
+        """
+        from sheetconv.graph.capture import capture
+        from sheetconv.graph.fuse import fuse_relu
+
+        graph = capture(module, source.shape if source else (1, *self._images().shape[1:]))
+        if fuse:
+            fuse_relu(graph)
         for tensor in graph:
             tensor.name = f"{self.name}.{name}.{tensor.name}" if name else f"{self.name}.{tensor.name}"
             tensor.layer = tensor.layer and f"{self.name}.{tensor.layer}"
             if tensor.kind == "parameter" and tensor.values is not None:
                 self.draft.stored[tensor] = tensor.values
-        self.copied(graph.inputs[0], source)
+        if source is None:
+            self._feed_digit(graph.inputs[0])
+        else:
+            self.copied(graph.inputs[0], source)
         self.draft.graph.tensors += graph.tensors
         self.draft.graph.inputs += graph.inputs
         return graph
@@ -146,26 +156,28 @@ class Maker:
 
     def digit(self, name: str = "digit") -> Tensor:
         """The workbook's digit (1, 1, 28, 28) for this page: the chosen image, or a copy of the first page's."""
-        draft = self.draft
-        images = draft.picked.images
-        images = images if images.ndim == 4 else images[:, None]
-        if draft.digit is not None:
-            tensor = Tensor(f"{self.name}.{name}", draft.digit.shape, "input", operator=name, signed=False)
-            self.copied(tensor, draft.digit)
-        elif draft.choice is None or draft.images is None:
-            return self._first(self.stored(name, images[:1], kind="input", signed=False))
-        else:
-            tensor = Tensor(
-                f"{self.name}.{name}", (1, *images.shape[1:]), "input", operator=name, signed=False
-            )
-            tensor.expr, tensor.operation = chosen(draft.choice, draft.images, tensor)
-        draft.graph.tensors.append(tensor)
-        draft.graph.inputs.append(tensor)
-        return self._first(tensor)
-
-    def _first(self, tensor: Tensor) -> Tensor:
-        self.draft.digit = self.draft.digit or tensor
+        tensor = Tensor(
+            f"{self.name}.{name}", (1, *self._images().shape[1:]), "input", operator=name, signed=False
+        )
+        self._feed_digit(tensor)
+        self.draft.graph.tensors.append(tensor)
+        self.draft.graph.inputs.append(tensor)
         return tensor
+
+    def _images(self) -> FloatArray:
+        images = self.draft.picked.images
+        return images if images.ndim == 4 else images[:, None]
+
+    def _feed_digit(self, tensor: Tensor) -> None:
+        draft = self.draft
+        if draft.digit is not None:
+            self.copied(tensor, draft.digit)
+            return
+        if draft.choice is None or draft.images is None:
+            draft.stored[tensor] = self._images()[:1]
+        else:
+            tensor.expr, tensor.operation = chosen(draft.choice, draft.images, tensor)
+        draft.digit = tensor
 
     def _through(self, expr: Expr) -> Expr:
         return look_through(expr, [t for t in self.draft.graph.tensors if t.view])

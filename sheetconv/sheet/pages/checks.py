@@ -138,3 +138,20 @@ def kernels(count: int, size: int) -> Callable[[Any], list[dict[str, Any]]]:
 def positions(count: int, last: int) -> Callable[[Any], list[dict[str, Any]]]:
     """`count` positions of a window, each with a name, row and column (0 … `last`)."""
     return tables(lambda v: _named(v, row=whole(0, last), column=whole(0, last)), count, count)
+
+
+def weights(net: str) -> Callable[[Any], dict[str, Any]]:
+    """The name of weights that come with sheetconv for one of its networks; gives the network's state."""
+
+    def check(value: Any) -> dict[str, Any]:
+        from sheetconv.errors import SheetconvError
+        from sheetconv.models import load_model, shipped
+
+        if not isinstance(value, str):
+            raise ValueError(f"must be the name of weights, not {value!r:.40}")
+        try:
+            return load_model(net, shipped(value))[0].state_dict()
+        except SheetconvError as error:
+            raise ValueError(f"names no weights of {net}: {error}") from error
+
+    return check

@@ -46,17 +46,22 @@ def nth_map(maker: Maker, name: str, pick: Tensor, stack: Tensor) -> Tensor:
 
 
 def window(
-    maker: Maker, name: str, source: Tensor, row: Tensor, column: Tensor, height: int, width: int
+    maker: Maker, name: str, source: Tensor, row: Tensor | int, column: Tensor | int, height: int, width: int
 ) -> Tensor:
-    """The part of a map (…, H, W) at a row and column (from 0) that other cells hold, as (1, 1, height, width)."""
+    """The part of a map (…, H, W) at a row and column (from 0), held by other cells or fixed, as (1, 1, height, width)."""
     lead = [0] * (len(source.shape) - 2)
 
     def formula(t: Tensor) -> Expr:
-        return entry2(source, row.at(0) + count(t.axes[2], 1), column.at(0) + count(t.axes[3], 1), *lead)
+        return entry2(source, _counted(row, t.axes[2]), _counted(column, t.axes[3]), *lead)
 
     cut = Operation("window", (source, row, column, height, width))
     found = Operation("aten.reshape.default", (cut, [1, 1, height, width]))
     return maker.made(name, (1, 1, height, width), formula, found)
+
+
+def _counted(start: Tensor | int, axis: Var) -> Expr:
+    """Where along an axis (from 1) a window that starts at `start` (from 0) has each of its cells."""
+    return start.at(0) + count(axis, 1) if isinstance(start, Tensor) else count(axis, start + 1)
 
 
 def inside(
