@@ -1,0 +1,128 @@
+"""Recipes: which network is trained on what, and how; one short declaration per file of this package.
+
+A file `mnist_best.py` holds `RECIPE = Recipe(…)` and is the recipe `mnist-best`; nothing else lists it. Numbers
+were chosen on held-out training images; the test set is looked at once, after the last epoch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from sheetconv.errors import UsageError
+
+TASKS = ("classify", "reconstruct")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about a training run but where it runs and where it is kept.
+
+    `lr` is the highest learning rate of the schedule; with `opt="muon"` it is that of the convolutions'
+    kernels, and `adam_lr` that of everything else. `shift` (pixels), `flip` (left to right), `erase` (share
+    of images that lose a rectangle) and `affine` (largest turn, scaling and slant) change training images.
+    `average` is the decay per step of the weights' moving average, which then replaces the weights (0: none).
+    `test_time` averages predictions over "flip" or "shift" ("" for neither). `held_out` images at the end of
+    the training split are validated on after each epoch and never trained on. `fresh` draws new handwriting
+    for every epoch. `init` is "default" (torch's), "kaiming" or "lsuv".
+    """
+
+    summary: str
+    net: str
+    dataset: str
+    epochs: int
+    lr: float
+    opt: str = "adamw"
+    task: str = "classify"
+    batch_size: int = 256
+    schedule: str = "one-cycle"
+    warm_up: float = 0.25
+    adam_lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.01
+    init: str = "kaiming"
+    label_smoothing: float = 0.0
+    shift: int = 0
+    flip: bool = False
+    erase: float = 0.0
+    affine: float = 0.0
+    average: float = 0.0
+    test_time: str = ""
+    held_out: int = 5000
+    fresh: bool = False
+    test_dataset: str = ""
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:  # refuses NaN as well
+                raise UsageError(f"{name} is {value}; give {low:g} to {high:g}")
+
+    def with_values(self, **changes: Any) -> Recipe:
+        """This recipe with other numbers; those that are None stay as they are. Raises `UsageError`."""
+        return replace(self, **{key: value for key, value in changes.items() if value is not None})
+
+    def with_texts(self, texts: dict[str, str]) -> Recipe:
+        """This recipe with values written as text, as in ``--set shift=2``. Raises `UsageError`."""
+        known = {f.name: type(getattr(self, f.name)) for f in fields(self) if f.name != "summary"}
+        changes = {}
+        for key, text in texts.items():
+            name = key.replace("-", "_")
+            if name not in known:
+                raise UsageError(f"a recipe has no {key!r}; it has {', '.join(known)}")
+            changes[name] = _value(key, text, known[name])
+        return replace(self, **changes)
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "task": TASKS,
+    "opt": ("sgd", "adam", "adamw", "muon"),
+    "schedule": ("one-cycle", "linear", "cosine", "constant"),
+    "init": ("default", "kaiming", "lsuv"),
+    "test_time": ("", "flip", "shift"),
+}
+LIMITS: dict[str, tuple[float, float]] = {
+    "epochs": (1, 100_000),
+    "batch_size": (1, 1_000_000),
+    "lr": (0, 1e12),
+    "adam_lr": (0, 1e12),
+    "momentum": (0, 0.9999),
+    "warm_up": (0.001, 0.999),
+    "weight_decay": (0, 1e6),
+    "label_smoothing": (0, 1),
+    "shift": (0, 64),
+    "erase": (0, 1),
+    "affine": (0, 1),
+    "average": (0, 0.999999),
+    "held_out": (1, 10_000_000),
+}
+
+
+def _value(key: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if text.lower() not in words:
+            raise UsageError(f"{key} is yes or no, not {text!r}")
+        return words[text.lower()]
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise UsageError(f"{key} must be {'a whole number' if kind is int else 'a number'}, not {text!r}") from error
+
+
+def names() -> list[str]:
+    """Names of all recipes."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> Recipe:
+    """The recipe called `name`; raises `UsageError` for an unknown one."""
+    if name not in names():
+        raise UsageError(f"there is no recipe {name!r}; choose one of {', '.join(names())}")
+    found: Recipe = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").RECIPE
+    return found
