@@ -16,6 +16,7 @@ from sheetconv.files import replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NO_METRICS = ("epoch", "train_loss", "valid_loss", "lr", "seconds", "images_per_s", "wait_share")
 INK, VALID, LIGHT = "#1f4e79", "#c55a11", "#d9d9d9"
 
 
@@ -35,7 +36,7 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str) -
     """Losses, metrics and learning rate over the epochs, from the rows of `history.jsonl`."""
     if not history:
         return
-    names = [k for k in history[0].get("metrics", {}) if any(k in row.get("metrics", {}) for row in history)]
+    names = [key for key in history[-1] if key not in NO_METRICS]
     figure = _figure(4.2 * (1 + len(names)), 3.4)
     axes = np.atleast_1d(figure.subplots(1, 1 + len(names)))
     epochs = [row["epoch"] for row in history]
@@ -47,7 +48,7 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str) -
     axes[0].set(title="loss", xlabel="epoch")
     axes[0].legend(frameon=False)
     for axis, name in zip(axes[1:], names, strict=True):
-        values = [row["metrics"].get(name, np.nan) for row in history]
+        values = [row.get(name, np.nan) for row in history]
         axis.plot(epochs, values, ".-", color=VALID)
         axis.set(title=f"{name}, last {values[-1]:.4g}", xlabel="epoch")
     for axis in axes:

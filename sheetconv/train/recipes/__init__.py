@@ -20,13 +20,14 @@ TASKS = ("classify", "reconstruct")
 class Recipe:
     """Everything about a training run but where it runs and where it is kept.
 
-    `lr` is the highest learning rate of the schedule; with `opt="muon"` it is that of the convolutions'
-    kernels, and `adam_lr` that of everything else. `shift` (pixels), `flip` (left to right), `erase` (share
+    `net`, `opt` and `schedule` are names of `nets.NETS`, `optimisers.OPTIMISERS` and `schedule.CURVES`. `lr` is
+    the highest learning rate of the schedule; with Muon that of matrices and kernels, of which biases and
+    norms get `adam_ratio`. `shift` (pixels), `flip` (left to right), `erase` (share
     of images that lose a rectangle) and `affine` (largest turn, scaling and slant) change training images.
     `average` is the decay per step of the weights' moving average, which then replaces the weights (0: none).
     `test_time` averages predictions over "flip" or "shift" ("" for neither). `held_out` images at the end of
     the training split are validated on after each epoch and never trained on. `fresh` draws new handwriting
-    for every epoch. `init` is "default" (torch's), "kaiming" or "lsuv".
+    for every epoch. `init` is "default" (torch's), "kaiming" or "lsuv". The test set is `test_dataset`'s where one is named.
     """
 
     summary: str
@@ -39,9 +40,9 @@ class Recipe:
     batch_size: int = 256
     schedule: str = "one-cycle"
     warm_up: float = 0.25
-    adam_lr: float = 0.01
+    adam_ratio: float = 0.1
     momentum: float = 0.9
-    weight_decay: float = 0.01
+    weight_decay: float = 0.0
     init: str = "kaiming"
     label_smoothing: float = 0.0
     shift: int = 0
@@ -81,8 +82,6 @@ class Recipe:
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "task": TASKS,
-    "opt": ("sgd", "adam", "adamw", "muon"),
-    "schedule": ("one-cycle", "linear", "cosine", "constant"),
     "init": ("default", "kaiming", "lsuv"),
     "test_time": ("", "flip", "shift"),
 }
@@ -90,7 +89,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
     "batch_size": (1, 1_000_000),
     "lr": (0, 1e12),
-    "adam_lr": (0, 1e12),
+    "adam_ratio": (0, 1e6),
     "momentum": (0, 0.9999),
     "warm_up": (0.001, 0.999),
     "weight_decay": (0, 1e6),

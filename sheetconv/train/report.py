@@ -1,0 +1,116 @@
+"""What a run says at its end: the figure on the test set with its error, the baselines, the pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sheetconv.data.sources import ImageData
+from sheetconv.train import pictures
+from sheetconv.train.baselines import baselines
+from sheetconv.train.callback import Callback
+from sheetconv.train.folder import read_history
+from sheetconv.train.learner import Learner
+from sheetconv.train.prepare import Data
+from sheetconv.train.recipes import Recipe
+
+SHOWN = 30  # reconstructions
+
+
+@dataclass
+class Outcome:
+    """The test's `results` for run.json and its `lines` for the terminal."""
+
+    results: dict[str, Any]
+    lines: list[str]
+
+
+class KeepPredictions(Callback):
+    """Keeps what the network says of each validation image, on the CPU, for the pictures."""
+
+    order = 80
+
+    def before_epoch(self, learn: Learner) -> None:
+        """Start anew."""
+        self.parts: list[Tensor] = []
+
+    def after_batch(self, learn: Learner) -> None:
+        """Keep the batch's predictions."""
+        if not learn.training:
+            self.parts.append(learn.preds.detach().float().cpu())
+
+    @property
+    def predictions(self) -> Tensor:
+        """(N, classes) or (N, C, H, W)."""
+        return torch.cat(self.parts)
+
+
+def binomial_error(share: float, n: int) -> float:
+    """The standard error of a share of `n` independent images, √(p(1−p)/n)."""
+    return math.sqrt(share * (1 - share) / n)
+
+
+def report(recipe: Recipe, data: Data, predictions: Tensor, folder: Path, name: str) -> Outcome:
+    """Measure the predictions for the test images and draw the pictures into `folder`."""
+    pictures.draw_history(read_history(folder), folder / "history.png", name)
+    act = _reconstructed if recipe.task == "reconstruct" else _classified
+    return act(data, predictions, folder, name)
+
+
+def _classified(data: Data, predictions: Tensor, folder: Path, name: str) -> Outcome:
+    test, names = data.test, data.train.class_names
+    probabilities = predictions.softmax(1)
+    sure, guess = probabilities.max(1)
+    truth = torch.from_numpy(test.labels.astype(np.int64))
+    right = guess == truth
+    accuracy, n = right.double().mean().item(), len(truth)
+    error = binomial_error(accuracy, n)
+    counts = np.zeros((len(names), len(names)), int)
+    known = guess < len(names)  # a network may have more outputs than there are classes
+    np.add.at(counts, (truth[known].numpy(), guess[known].numpy()), 1)
+    title = f"{name}: {accuracy:.2%} of {n:,} test images"
+    pictures.draw_confusion(counts, names, folder / "confusion.png", title)
+    wrong = (~right & known).nonzero()[:, 0]
+    worst = wrong[sure[wrong].argsort(descending=True)][:24]
+    pictures.draw_confused(
+        test.images[worst.numpy()],
+        [names[i] for i in truth[worst].tolist()],
+        [names[i] for i in guess[worst].tolist()],
+        sure[worst].tolist(),
+        folder / "confused.png",
+        f"{name}: wrong and most certain",
+    )
+    line = f"test accuracy {accuracy:.2%} ± {error:.2%} ({int(right.sum()):,} of {n:,} images right)"
+    return Outcome({"accuracy": accuracy, "standard_error": error, "images": n}, [line])
+
+
+def _reconstructed(data: Data, predictions: Tensor, folder: Path, name: str) -> Outcome:
+    images = pixels(data.test)
+    loss = sum(
+        float((p.double() - x.double() / 255).square().sum())
+        for p, x in zip(predictions.split(1000), images.split(1000), strict=True)
+    ) / images.numel()
+    floor = baselines(pixels(data.train), images)
+    outputs = predictions[:SHOWN].clamp(0, 1).permute(0, 2, 3, 1).squeeze(-1).numpy()
+    pictures.draw_reconstructions(
+        data.test.images[:SHOWN],
+        outputs,
+        folder / "reconstructions.png",
+        f"{name}: test images and, below each, the reconstruction; mean squared error {loss:.4f}",
+    )
+    lines = [f"test mean squared error {loss:.5f} over {len(images):,} images; without a network: "]
+    lines[0] += ", ".join(floor.lines())
+    results = {"mse": loss, "images": len(images), "grey": floor.grey, "mean_image": floor.mean}
+    return Outcome(results | {f"pca_{floor.components}": floor.pca}, lines)
+
+
+def pixels(data: ImageData) -> Tensor:
+    """uint8 (N, C, H, W)."""
+    images = torch.from_numpy(np.array(data.images))
+    return images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)

@@ -1,0 +1,125 @@
+"""One training run, from a recipe to a folder with weights, history and pictures."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import sheetconv
+from sheetconv.errors import UsageError
+from sheetconv.train import augment
+from sheetconv.train.callback import Callback
+from sheetconv.train.callbacks.average import TestTimeAveraging, WeightAveraging
+from sheetconv.train.callbacks.batch import BatchTransform
+from sheetconv.train.callbacks.checkpoint import Checkpoint, save_weights
+from sheetconv.train.callbacks.device import Device
+from sheetconv.train.callbacks.history import History
+from sheetconv.train.callbacks.metrics import Metrics
+from sheetconv.train.callbacks.precision import MixedPrecision
+from sheetconv.train.callbacks.progress import Progress, Timer
+from sheetconv.train.callbacks.recorder import Recorder, StopAtNaN
+from sheetconv.train.callbacks.schedule import CURVES, Schedule
+from sheetconv.train.devices import choose_device
+from sheetconv.train.folder import MODEL, claim, free_folder, latest_folder, read_run, write_run
+from sheetconv.train.learner import Learner
+from sheetconv.train.loaders import DataLoaders, ResidentLoader
+from sheetconv.train.metrics import Accuracy
+from sheetconv.train.optimisers import optimiser
+from sheetconv.train.prepare import Data, prepare_data, prepare_net
+from sheetconv.train.recipes import Recipe
+from sheetconv.train.report import KeepPredictions, report
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Options:
+    """Where and how a recipe runs; nothing here changes what is learned, but `seed` and `limit`."""
+
+    out: Path | None = None
+    seed: int = 0
+    device: str = "auto"
+    amp: str = "off"
+    compile: bool = False
+    limit: int | None = None
+    resume: bool = False
+    force: bool = False
+    threads: int | None = None
+
+
+@dataclass
+class Run:
+    """What came of it: the folder, the test's results as in run.json, and the lines that say them."""
+
+    folder: Path
+    results: dict[str, Any]
+    lines: list[str]
+
+
+def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
+    """Run `recipe` (called `name`) and leave its folder; `say` is given each line for the terminal.
+
+    Raises the errors of data and model, `OutputError` for a folder that is not to be overwritten, `UsageError`
+    for settings that make no sense, and `TrainingError` when the loss is no number. A run that was
+    interrupted goes on with `options.resume` and ends where an unbroken one ends.
+    """
+    device, make_curve = choose_device(options.device), _curve(recipe)
+    opt_func = optimiser(recipe.opt, **_settings(recipe))
+    folder = options.out or (latest_folder(name) if options.resume else free_folder(name))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    data = prepare_data(recipe, options.limit)
+    torch.manual_seed(options.seed)
+    model = prepare_net(recipe, options.seed, data)
+    claim(folder, resume=options.resume, force=options.force)
+    about = _about(name, recipe, options, device, data, folder)
+    write_run(folder, about)
+    for line in [*_introduction(name, recipe, device, model, data), f"into {folder}"]:
+        say(line)
+    dls = _loaders(recipe, options.seed, data, device)
+    callbacks = _callbacks(recipe, options, device, folder, make_curve)
+    learn = Learner(model, dls, _loss(recipe), recipe.lr, callbacks, opt_func)
+    if options.compile:
+        model.compile()
+    clocks = time.perf_counter(), time.process_time()
+    learn.fit(recipe.epochs)
+    about["seconds"] = _spent(about, clocks[0], time.perf_counter)
+    about["cpu_seconds"] = _spent(about, clocks[1], time.process_time)
+    save_weights(folder / MODEL, model, recipe=name, epochs=recipe.epochs, seed=options.seed)
+    return _finish(name, recipe, learn, data, folder, about)
+
+
+def _finish(
+    name: str, recipe: Recipe, learn: Learner, data: Data, folder: Path, about: dict[str, Any]
+) -> Run:
+    """Score the test set, once, and write what came of it."""
+    learn.cbs = [cb for cb in learn.cbs if isinstance(cb, Device | MixedPrecision)]
+    plain = _predict(learn, ())
+    outcome = report(recipe, data, plain, folder, name)
+    if recipe.test_time:
+        averaged = report(recipe, data, _predict(learn, _views(recipe.test_time)), folder, name)
+        averaged.results["accuracy_of_one_view"] = outcome.results["accuracy"]
+        averaged.lines[0] += f"; without averaging over {recipe.test_time} {outcome.results['accuracy']:.2%}"
+        outcome = averaged
+    write_run(folder, about | {"finished": True, "test": outcome.results})
+    return Run(folder, outcome.results, outcome.lines)
+
+
+def _predict(learn: Learner, views: tuple[augment.Transform, ...]) -> torch.Tensor:
+    keep = KeepPredictions()
+    learn.fit(1, train=False, cbs=[keep, TestTimeAveraging(*views)] if views else [keep])
+    return keep.predictions
+
+
+def _views(name: str) -> tuple[augment.Transform, ...]:
+    if name == "flip":
+        return (augment.flip,)
+    return tuple(augment.shifted(dy, dx) for dy, dx in ((1, 0), (-1, 0), (0, 1), (0, -1)))
