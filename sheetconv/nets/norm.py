@@ -5,9 +5,7 @@ from torch import nn
 
 def conv_bn(ni: int, nf: int, ks: int = 3, stride: int = 1) -> nn.Sequential:
     """A convolution with padding `ks // 2` and no bias (batch-norm has one), batch-norm, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(ni, nf, ks, stride, ks // 2, bias=False), nn.BatchNorm2d(nf), nn.ReLU()
-    )
+    return nn.Sequential(nn.Conv2d(ni, nf, ks, stride, ks // 2, bias=False), nn.BatchNorm2d(nf), nn.ReLU())
 
 
 def simple_cnn_bn() -> nn.Module:

@@ -1,11 +1,11 @@
 """The folder that a run leaves behind, and how it is recognised as ours.
 
-    run.json              recipe, versions, seed, device, timing, results; written first, updated at the end
-    history.jsonl         one JSON object per epoch, flushed as it is written
-    last.safetensors      what `--resume` goes on from
-    best.safetensors      the weights of the epoch that validated best
-    model.safetensors     the weights at the end: what workbooks take
-    *.png                 the history, and pictures of what the network does
+run.json              recipe, versions, seed, device, timing, results; written first, updated at the end
+history.jsonl         one JSON object per epoch, flushed as it is written
+last.safetensors      what `--resume` goes on from
+best.safetensors      the weights of the epoch that validated best
+model.safetensors     the weights at the end: what workbooks take
+*.png                 the history, and pictures of what the network does
 """
 
 from __future__ import annotations

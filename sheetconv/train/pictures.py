@@ -43,7 +43,9 @@ def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str) -
     for key, colour, label in (("train_loss", INK, "training"), ("valid_loss", VALID, "validation")):
         values = [row.get(key) for row in history]
         if any(v is not None for v in values):
-            axes[0].plot(epochs, [np.nan if v is None else v for v in values], ".-", color=colour, label=label)
+            axes[0].plot(
+                epochs, [np.nan if v is None else v for v in values], ".-", color=colour, label=label
+            )
     axes[0].set_yscale("log")
     axes[0].set(title="loss", xlabel="epoch")
     axes[0].legend(frameon=False)
@@ -84,7 +86,9 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], path: Path, title: 
         for (i, j), n in np.ndenumerate(counts):
             style = {"color": INK, "weight": "bold"} if i == j else {"color": "black"}
             if n:
-                axis.text(j, i, f"{n:,}" if i == j else str(n), ha="center", va="center", fontsize=7.5, **style)
+                axis.text(
+                    j, i, f"{n:,}" if i == j else str(n), ha="center", va="center", fontsize=7.5, **style
+                )
         rotate = 0 if max(map(len, names)) < 3 else 60
         axis.set_xticks(range(len(names)), names, rotation=rotate, ha="right" if rotate else "center")
         axis.set_yticks(range(len(names)), names)

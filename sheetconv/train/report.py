@@ -92,10 +92,13 @@ def _classified(data: Data, predictions: Tensor, folder: Path, name: str) -> Out
 
 def _reconstructed(data: Data, predictions: Tensor, folder: Path, name: str) -> Outcome:
     images = pixels(data.test)
-    loss = sum(
-        float((p.double() - x.double() / 255).square().sum())
-        for p, x in zip(predictions.split(1000), images.split(1000), strict=True)
-    ) / images.numel()
+    loss = (
+        sum(
+            float((p.double() - x.double() / 255).square().sum())
+            for p, x in zip(predictions.split(1000), images.split(1000), strict=True)
+        )
+        / images.numel()
+    )
     floor = baselines(pixels(data.train), images)
     outputs = predictions[:SHOWN].clamp(0, 1).permute(0, 2, 3, 1).squeeze(-1).numpy()
     pictures.draw_reconstructions(

@@ -14,25 +14,18 @@ import torch
 from torch import nn
 
 import sheetconv
-from sheetconv.errors import UsageError
 from sheetconv.train import augment
-from sheetconv.train.callback import Callback
-from sheetconv.train.callbacks.average import TestTimeAveraging, WeightAveraging
-from sheetconv.train.callbacks.batch import BatchTransform
+from sheetconv.train.assemble import check, loader, make_learner
+from sheetconv.train.callbacks.average import TestTimeAveraging
 from sheetconv.train.callbacks.checkpoint import Checkpoint, save_weights
 from sheetconv.train.callbacks.device import Device
 from sheetconv.train.callbacks.history import History
-from sheetconv.train.callbacks.metrics import Metrics
 from sheetconv.train.callbacks.precision import MixedPrecision
 from sheetconv.train.callbacks.progress import Progress, Timer
-from sheetconv.train.callbacks.recorder import Recorder, StopAtNaN
-from sheetconv.train.callbacks.schedule import CURVES, Schedule
 from sheetconv.train.devices import choose_device
 from sheetconv.train.folder import MODEL, claim, free_folder, latest_folder, read_run, write_run
 from sheetconv.train.learner import Learner
-from sheetconv.train.loaders import DataLoaders, ResidentLoader
-from sheetconv.train.metrics import Accuracy
-from sheetconv.train.optimisers import optimiser
+from sheetconv.train.loaders import DataLoaders
 from sheetconv.train.prepare import Data, prepare_data, prepare_net
 from sheetconv.train.recipes import Recipe
 from sheetconv.train.report import KeepPredictions, report
@@ -71,8 +64,8 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     for settings that make no sense, and `TrainingError` when the loss is no number. A run that was
     interrupted goes on with `options.resume` and ends where an unbroken one ends.
     """
-    device, make_curve = choose_device(options.device), _curve(recipe)
-    opt_func = optimiser(recipe.opt, **_settings(recipe))
+    device = choose_device(options.device)
+    check(recipe)
     folder = options.out or (latest_folder(name) if options.resume else free_folder(name))
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -84,15 +77,17 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     write_run(folder, about)
     for line in [*_introduction(name, recipe, device, model, data), f"into {folder}"]:
         say(line)
-    dls = _loaders(recipe, options.seed, data, device)
-    callbacks = _callbacks(recipe, options, device, folder, make_curve)
-    learn = Learner(model, dls, _loss(recipe), recipe.lr, callbacks, opt_func)
+    learn = make_learner(recipe, model, data, options.seed, device, options.amp)
+    learn.cbs += [
+        Timer(),
+        Progress(),
+        Checkpoint(folder, resume=options.resume, run=_identity(recipe, options)),
+        History(folder),
+    ]
     if options.compile:
         model.compile()
-    clocks = time.perf_counter(), time.process_time()
     learn.fit(recipe.epochs)
-    about["seconds"] = _spent(about, clocks[0], time.perf_counter)
-    about["cpu_seconds"] = _spent(about, clocks[1], time.process_time)
+    about |= {key: round(sum(row[key] for row in learn.history), 2) for key in ("seconds", "cpu_seconds")}
     save_weights(folder / MODEL, model, recipe=name, epochs=recipe.epochs, seed=options.seed)
     return _finish(name, recipe, learn, data, folder, about)
 
@@ -102,6 +97,7 @@ def _finish(
 ) -> Run:
     """Score the test set, once, and write what came of it."""
     learn.cbs = [cb for cb in learn.cbs if isinstance(cb, Device | MixedPrecision)]
+    learn.dls = DataLoaders(learn.dls.train, loader(recipe, data.test, len(data.train.class_names)))
     plain = _predict(learn, ())
     outcome = report(recipe, data, plain, folder, name)
     if recipe.test_time:
@@ -123,3 +119,50 @@ def _views(name: str) -> tuple[augment.Transform, ...]:
     if name == "flip":
         return (augment.flip,)
     return tuple(augment.shifted(dy, dx) for dy, dx in ((1, 0), (-1, 0), (0, 1), (0, -1)))
+
+
+def _identity(recipe: Recipe, options: Options) -> dict[str, Any]:
+    """What must be the same for a run to be resumed."""
+    return asdict(recipe) | {"seed": options.seed, "limit": options.limit, "amp": options.amp}
+
+
+def _about(
+    name: str, recipe: Recipe, options: Options, device: torch.device, data: Data, folder: Path
+) -> dict[str, Any]:
+    before = read_run(folder) if options.resume else {}
+    return {
+        "recipe": name,
+        "settings": asdict(recipe),
+        "seed": options.seed,
+        "limit": options.limit,
+        "amp": options.amp,
+        "compile": options.compile,
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor(),
+        "threads": torch.get_num_threads(),
+        "data": data.train.source,
+        "data_fingerprint": data.train.fingerprint,
+        "versions": {
+            "sheetconv": sheetconv.__version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "started": before.get("started", time.strftime("%Y-%m-%dT%H:%M:%S%z")),
+        "finished": False,
+    }
+
+
+def _introduction(name: str, recipe: Recipe, device: torch.device, model: nn.Module, data: Data) -> list[str]:
+    """What is about to happen."""
+    threads = torch.get_num_threads()
+    parameters = sum(p.numel() for p in model.parameters())
+    steps = -(-len(data.train.images) // recipe.batch_size)
+    return [
+        f"{name}: {recipe.summary}",
+        f"device {device}, {threads} thread{'s' * (threads > 1)}, torch {torch.__version__}",
+        *data.lines(),
+        f"network {recipe.net}, {parameters:,} parameters",
+        f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)} of {steps} batches of {recipe.batch_size}, {recipe.opt}, "
+        f"{recipe.schedule} schedule up to learning rate {recipe.lr:g}",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ _NAMES = {"waiting": "wait_share", "train_loss": "train_loss", "valid_loss": "va
 class History(Callback):
     """Adds each epoch's row to `folder/history.jsonl`, once the epoch's checkpoint is safe.
 
+    The row gets `cpu_seconds` of the process, all threads together, which a busy machine does not change.
     A resumed run writes the file anew from the checkpoint's rows, so that no epoch is missing or doubled.
     """
 
@@ -27,11 +29,15 @@ class History(Callback):
 
     def before_fit(self, learn: Learner) -> None:
         """Begin with the epochs that a checkpoint brought."""
+        self._clock = time.process_time()
         write_history(self.folder, [plain(row) for row in learn.history])
 
     def after_epoch(self, learn: Learner) -> None:
         """The epoch is complete."""
         self._due = learn.closing
+        if self._due:
+            now = time.process_time()
+            learn.row["cpu_seconds"], self._clock = now - self._clock, now
 
     def cleanup_epoch(self, learn: Learner) -> None:
         """Write its line."""

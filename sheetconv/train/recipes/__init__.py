@@ -53,6 +53,7 @@ class Recipe:
     test_time: str = ""
     held_out: int = 5000
     fresh: bool = False
+    channels_last: bool = True
     test_dataset: str = ""
 
     def __post_init__(self) -> None:
@@ -111,7 +112,9 @@ def _value(key: str, text: str, kind: type) -> Any:
     try:
         return kind(text)
     except ValueError as error:
-        raise UsageError(f"{key} must be {'a whole number' if kind is int else 'a number'}, not {text!r}") from error
+        raise UsageError(
+            f"{key} must be {'a whole number' if kind is int else 'a number'}, not {text!r}"
+        ) from error
 
 
 def names() -> list[str]:

@@ -1,0 +1,61 @@
+"""Options that `train` and `lr-find` share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+_OPTIONS = [
+    click.option("--model", help="A network by name, or path/to/file.py:name (the file is run)."),
+    click.option(
+        "--dataset", help="mnist, fashion-mnist, builtin, a hub id, or a path (parquet, folders, IDX)."
+    ),
+    click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images."),
+    click.option("--lr", type=float, help="The highest learning rate."),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Images per step."),
+    click.option("--opt", help="sgd, momentum, adam, adamw, rmsprop or muon."),
+    click.option(
+        "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other setting of the recipe."
+    ),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness."
+    ),
+    click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."),
+    click.option(
+        "--amp",
+        type=click.Choice(["off", "bf16", "fp16"]),
+        default="off",
+        show_default=True,
+        help="Mixed precision.",
+    ),
+    click.option("--limit", type=click.IntRange(min=1), help="Use so many training and test images only."),
+    click.option("--threads", type=click.IntRange(min=1), help="Threads of torch on the CPU."),
+]
+
+
+def training_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the shared options to a command."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def chosen_recipe(name: str, options: dict[str, Any]) -> Any:
+    """The recipe called `name` with the options' numbers; those options are taken out of `options`."""
+    from sheetconv.errors import UsageError
+    from sheetconv.train import recipes
+
+    texts = {}
+    for setting in options.pop("settings"):
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting!r} is not NAME=VALUE")
+        texts[key.strip()] = value.strip()
+    values = {key: options.pop(key) for key in ("dataset", "epochs", "lr", "batch_size", "opt")}
+    return recipes.load(name).with_values(net=options.pop("model"), **values).with_texts(texts)
+
+
+OUT = click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the run; runs/RECIPE by default."
+)

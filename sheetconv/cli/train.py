@@ -1,0 +1,29 @@
+"""Train a network by a recipe: weights, history and pictures in one folder."""
+
+from typing import Any
+
+import click
+
+from sheetconv.cli._training import OUT, chosen_recipe, training_options
+
+
+@click.command()
+@click.argument("recipe")
+@OUT
+@training_options
+@click.option("--compile", is_flag=True, help="Compile the network with torch.compile.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+@click.option("--force", is_flag=True, help="Overwrite an earlier run in --out.")
+def command(recipe: str, **options: Any) -> None:
+    """Train a network by RECIPE (see `sheetconv recipes`).
+
+    The run's folder holds model.safetensors, history.jsonl, run.json and pictures. Ctrl-C loses the current
+    epoch at most: --resume goes on.
+    """
+    settings = chosen_recipe(recipe, options)
+    from sheetconv.train.run import Options, train
+
+    run = train(recipe, settings, Options(**options), click.echo)
+    for line in run.lines:
+        click.echo(line)
+    click.echo(f"Wrote {run.folder}")

@@ -1,0 +1,15 @@
+"""The lesson's simple CNN with no data at hand."""
+
+from sheetconv.train.recipes import Recipe
+
+RECIPE = Recipe(
+    summary="the lesson's simple CNN on handwriting that sheetconv draws itself: needs no download",
+    net="simple-cnn",
+    dataset="builtin",
+    epochs=10,
+    opt="muon",
+    lr=0.1,
+    schedule="linear",
+    warm_up=0.2,
+    label_smoothing=0.1,
+)
