@@ -16,7 +16,16 @@ from sheetconv.files import replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NO_METRICS = ("epoch", "train_loss", "valid_loss", "lr", "seconds", "images_per_s", "wait_share")
+NO_METRICS = (
+    "epoch",
+    "train_loss",
+    "valid_loss",
+    "lr",
+    "seconds",
+    "images_per_s",
+    "wait_share",
+    "cpu_seconds",
+)
 INK, VALID, LIGHT = "#1f4e79", "#c55a11", "#d9d9d9"
 
 
@@ -84,7 +93,7 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str], path: Path, title: 
     axis.imshow(wrong, cmap="Oranges", vmax=max(1.0, wrong.max() * 1.3))
     if len(names) <= 30:
         for (i, j), n in np.ndenumerate(counts):
-            style = {"color": INK, "weight": "bold"} if i == j else {"color": "black"}
+            style: dict[str, Any] = {"color": INK, "weight": "bold"} if i == j else {"color": "black"}
             if n:
                 axis.text(
                     j, i, f"{n:,}" if i == j else str(n), ha="center", va="center", fontsize=7.5, **style

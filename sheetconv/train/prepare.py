@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from sheetconv.data.sources import ImageData, open_dataset
-from sheetconv.errors import DataError, ModelError, TrainingError, UsageError
+from sheetconv.errors import DataError, ModelError, TrainingError
 from sheetconv.models import load_model
 from sheetconv.train.recipes import Recipe
 
@@ -70,7 +69,7 @@ def _size(data: ImageData) -> str:
     return "×".join(map(str, data.images.shape[1:]))
 
 
-def prepare_net(recipe: Recipe, seed: int, data: Data, weights: Path | None = None) -> nn.Module:
+def prepare_net(recipe: Recipe, seed: int, data: Data) -> nn.Module:
     """The recipe's network with weights drawn from `seed`, proven to fit the images and the task.
 
     Raises `ModelError` and `UsageError` of the model, `TrainingError` for images or classes that do not fit.
@@ -83,8 +82,7 @@ def prepare_net(recipe: Recipe, seed: int, data: Data, weights: Path | None = No
                 f"the network {recipe.net} takes images of {_sizes(shape)} (channels×height×width), {data.train.source}"
                 f" has {_sizes(image_shape(data.train))}; give another --dataset or --model file.py:name"
             )
-        if weights is None:
-            initialise(module, recipe.init)
+        initialise(module, recipe.init, _sample(data.train))
     out = _trial(module, recipe, data)
     if recipe.task == "reconstruct":
         if tuple(out[1:]) != image_shape(data.train):
@@ -104,6 +102,12 @@ def image_shape(data: ImageData) -> tuple[int, int, int]:
     """(C, H, W) of one image."""
     height, width, *channels = data.images.shape[1:]
     return (channels[0] if channels else 1, height, width)
+
+
+def _sample(data: ImageData) -> torch.Tensor:
+    """The first images as a network sees them, float (N, C, H, W) in 0…1."""
+    images = torch.from_numpy(np.array(data.images[:256])).float() / 255
+    return images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
 
 
 def _trial(module: nn.Module, recipe: Recipe, data: Data) -> torch.Size:
@@ -128,18 +132,38 @@ def _sizes(shape: tuple[int, ...] | torch.Size) -> str:
     return "×".join(map(str, shape)) or "one"
 
 
-def initialise(module: nn.Module, how: str) -> None:
-    """Kaiming-normal kernels and zero biases for convolutions and dense layers; "default" leaves torch's.
+def initialise(module: nn.Module, how: str, images: torch.Tensor) -> None:
+    """Set the weights as a recipe's `init` says, from torch's global generator.
 
-    He et al., 2015. The last such layer keeps torch's smaller weights, so that training starts from near-equal
-    predictions.
+    "kaiming": normal kernels of He et al. (2015) and zero biases, but for the last layer, which keeps torch's
+    smaller weights so that training starts from near-equal predictions. "open": the same, then layer by layer
+    outputs of mean 1 and standard deviation 1 over `images` (N, C, H, W), so that most ReLUs start open; with
+    few channels nothing would pass otherwise (LSUV of Mishkin and Matas, 2015, with a mean as well).
     """
     if how == "default":
         return
-    if how not in ("kaiming", "lsuv"):
-        raise UsageError(f"unknown initialisation {how!r}; choose default, kaiming or lsuv")
     layers = [m for m in module.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     for layer in layers[:-1]:
         nn.init.kaiming_normal_(layer.weight)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+    if how == "open":
+        with torch.no_grad():
+            for layer in layers[:-1]:
+                _open(module, layer, images)
+
+
+def _open(module: nn.Module, layer: nn.Module, images: torch.Tensor) -> None:
+    """Bring the outputs of `layer` to mean 1 and standard deviation 1 in every channel."""
+    assert isinstance(layer, (nn.Conv2d, nn.Linear))
+    found: list[torch.Tensor] = []
+    handle = layer.register_forward_hook(lambda _, __, output: found.append(output))
+    try:
+        module(images)
+    finally:
+        handle.remove()
+    channels = found[0].transpose(0, 1).flatten(1)
+    spread = channels.std().clamp(min=1e-6)
+    layer.weight.div_(spread)
+    if layer.bias is not None:
+        layer.bias.copy_(1 - (channels.mean(1) - layer.bias) / spread)

@@ -27,7 +27,7 @@ class Recipe:
     `average` is the decay per step of the weights' moving average, which then replaces the weights (0: none).
     `test_time` averages predictions over "flip" or "shift" ("" for neither). `held_out` images at the end of
     the training split are validated on after each epoch and never trained on. `fresh` draws new handwriting
-    for every epoch. `init` is "default" (torch's), "kaiming" or "lsuv". The test set is `test_dataset`'s where one is named.
+    for every epoch. `init` is "default" (torch's), "kaiming" or "open". The test set is `test_dataset`'s where one is named.
     """
 
     summary: str
@@ -83,7 +83,7 @@ class Recipe:
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "task": TASKS,
-    "init": ("default", "kaiming", "lsuv"),
+    "init": ("default", "kaiming", "open"),
     "test_time": ("", "flip", "shift"),
 }
 LIMITS: dict[str, tuple[float, float]] = {

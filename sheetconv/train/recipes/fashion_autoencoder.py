@@ -13,5 +13,5 @@ RECIPE = Recipe(
     batch_size=128,
     schedule="linear",
     warm_up=0.2,
-    init="lsuv",
+    init="open",
 )

@@ -1,0 +1,108 @@
+"""Every recipe: its declaration, its network learns a batch by heart, its settings can be changed."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+from sheetconv.data.handwriting import digits
+from sheetconv.data.sources import ImageData
+from sheetconv.errors import UsageError
+from sheetconv.graph.capture import capture
+from sheetconv.graph.reference import evaluate
+from sheetconv.nets import INPUT_SHAPES, seeded
+from sheetconv.ops import registry
+from sheetconv.train import recipes
+from sheetconv.train.assemble import check, make_learner
+from sheetconv.train.prepare import Data, prepare_net
+
+registry.load()
+NETS = sorted({recipes.load(name).net for name in recipes.names()})
+
+
+def digits_data(n: int) -> Data:
+    images, labels = digits(n, 3, np.arange(n) % 10)
+    part = ImageData(images, labels, [str(i) for i in range(10)], "digits", "0", False)
+    return Data(part, part, part)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_recipe_is_complete(name: str) -> None:
+    recipe = recipes.load(name)
+    check(recipe)
+    assert recipe.net in INPUT_SHAPES
+    assert recipe.summary
+    assert not recipe.summary.endswith(".")
+
+
+STEPS = {"autoencoder": 300, "fashion-cnn-wide": 25}
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_network_learns_one_batch_by_heart(name: str) -> None:
+    """With the recipe's own optimiser and learning rate; a mis-wired network or loss cannot do it."""
+    plain = recipes.load(name).with_texts(
+        {"shift": "0", "affine": "0", "erase": "0", "flip": "no", "average": "0", "fresh": "no"}
+        | {"label-smoothing": "0", "batch-size": "10"}
+    )
+    recipe = plain.with_values(epochs=STEPS.get(plain.net, 50))
+    data = digits_data(10)
+    torch.manual_seed(0)
+    learn = make_learner(recipe, prepare_net(recipe, 0, data), data)
+    learn.fit(recipe.epochs, valid=False)
+    first, last = learn.history[0]["train_loss"], learn.history[-1]["train_loss"]
+    if recipe.task == "classify":
+        assert first > 1.5
+        assert last < 0.02
+    else:  # the lesson's autoencoder has 777 parameters for these 7,840 pixels
+        mean_image = float((data.train.images / 255).var(0).mean())
+        assert last < (0.4 if recipe.net == "autoencoder" else 0.1) * mean_image < first
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_captured_network_computes_what_torch_does(net: str) -> None:
+    """Every recipe's network can become a workbook: its graph, in float64, gives the module's own output."""
+    x = torch.rand(1, *INPUT_SHAPES[net], generator=torch.Generator().manual_seed(1)).double()
+    graph = capture(seeded(net), tuple(x.shape))
+    stored = {t: torch.from_numpy(t.values) for t in graph if t.kind == "parameter"}
+    found = evaluate(graph, stored | {graph.inputs[0]: x})[graph.outputs[0]]
+    with torch.no_grad():
+        expected = seeded(net).double().eval()(x)
+    torch.testing.assert_close(found.reshape(expected.shape), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_texts_change_any_setting() -> None:
+    recipe = recipes.load("mnist-simple-cnn")
+    texts = {"shift": "2", "flip": "yes", "label-smoothing": "0.1", "net": "mlp"}
+    changed = recipe.with_texts(texts)
+    assert (changed.shift, changed.flip, changed.label_smoothing, changed.net) == (2, True, 0.1, "mlp")
+    same = {f.name for f in fields(recipe)} - {"shift", "flip", "label_smoothing", "net"}
+    assert all(getattr(changed, name) == getattr(recipe, name) for name in same)
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ({"warmth": "1"}, ["warmth", "warm_up"]),
+        ({"shift": "some"}, ["shift", "whole number", "some"]),
+        ({"lr": "nan"}, ["lr", "nan"]),
+        ({"flip": "maybe"}, ["flip", "yes or no"]),
+        ({"epochs": "0"}, ["epochs", "0"]),
+        ({"task": "dance"}, ["task", "dance", "classify"]),
+        ({"erase": "1.5"}, ["erase", "1.5"]),
+    ],
+)
+def test_bad_settings_are_refused(texts: dict[str, str], words: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        recipes.load("mnist-simple-cnn").with_texts(texts)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_unknown_recipe_optimiser_and_schedule() -> None:
+    with pytest.raises(UsageError, match="mnist-best"):
+        recipes.load("mnist-worst")
+    with pytest.raises(UsageError, match="muon"):
+        check(recipes.load("mnist-best").with_values(opt="magic"))
+    with pytest.raises(UsageError, match="cosine"):
+        check(recipes.load("mnist-best").with_values(schedule="magic"))
