@@ -11,12 +11,13 @@ from torch import nn
 
 from sheetconv.nets.autoencoders import shuffle_autoencoder
 from sheetconv.nets.classic import lenet5, resnet20
-from sheetconv.nets.lesson import autoencoder, conv, conv_example, deconv, mlp, simple_cnn
+from sheetconv.nets.lesson import ConvExample, autoencoder, conv, conv_example, deconv, mlp, simple_cnn
 from sheetconv.nets.norm import compact_cnn, fashion_cnn, simple_cnn_bn
 
 __all__ = [
     "INPUT_SHAPES",
     "NETS",
+    "ConvExample",
     "autoencoder",
     "compact_cnn",
     "conv",

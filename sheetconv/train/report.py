@@ -14,9 +14,7 @@ from torch import Tensor
 from sheetconv.data.sources import ImageData
 from sheetconv.train import pictures
 from sheetconv.train.baselines import baselines
-from sheetconv.train.callback import Callback
 from sheetconv.train.folder import read_history
-from sheetconv.train.learner import Learner
 from sheetconv.train.prepare import Data
 from sheetconv.train.recipes import Recipe
 
@@ -29,26 +27,6 @@ class Outcome:
 
     results: dict[str, Any]
     lines: list[str]
-
-
-class KeepPredictions(Callback):
-    """Keeps what the network says of each validation image, on the CPU, for the pictures."""
-
-    order = 80
-
-    def before_epoch(self, learn: Learner) -> None:
-        """Start anew."""
-        self.parts: list[Tensor] = []
-
-    def after_batch(self, learn: Learner) -> None:
-        """Keep the batch's predictions."""
-        if not learn.training:
-            self.parts.append(learn.preds.detach().float().cpu())
-
-    @property
-    def predictions(self) -> Tensor:
-        """(N, classes) or (N, C, H, W)."""
-        return torch.cat(self.parts)
 
 
 def binomial_error(share: float, n: int) -> float:

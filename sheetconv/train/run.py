@@ -18,17 +18,16 @@ from sheetconv.train import augment
 from sheetconv.train.assemble import check, loader, make_learner
 from sheetconv.train.callbacks.average import TestTimeAveraging
 from sheetconv.train.callbacks.checkpoint import Checkpoint, save_weights
-from sheetconv.train.callbacks.device import Device
 from sheetconv.train.callbacks.history import History
-from sheetconv.train.callbacks.precision import MixedPrecision
+from sheetconv.train.callbacks.predict import capture_preds
 from sheetconv.train.callbacks.progress import Progress, Timer
 from sheetconv.train.devices import choose_device
 from sheetconv.train.folder import MODEL, claim, free_folder, latest_folder, read_run, write_run
 from sheetconv.train.learner import Learner
-from sheetconv.train.loaders import DataLoaders
-from sheetconv.train.prepare import Data, prepare_data, prepare_net
+from sheetconv.train.prepare import Data, image_shape, prepare_data, prepare_net
 from sheetconv.train.recipes import Recipe
-from sheetconv.train.report import KeepPredictions, report
+from sheetconv.train.report import report
+from sheetconv.train.summary import summary
 
 Say = Callable[[str], None]
 
@@ -96,23 +95,16 @@ def _finish(
     name: str, recipe: Recipe, learn: Learner, data: Data, folder: Path, about: dict[str, Any]
 ) -> Run:
     """Score the test set, once, and write what came of it."""
-    learn.cbs = [cb for cb in learn.cbs if isinstance(cb, Device | MixedPrecision)]
-    learn.dls = DataLoaders(learn.dls.train, loader(recipe, data.test, len(data.train.class_names)))
-    plain = _predict(learn, ())
-    outcome = report(recipe, data, plain, folder, name)
+    test = loader(recipe, data.test, len(data.train.class_names))
+    outcome = report(recipe, data, capture_preds(learn, test).preds, folder, name)
     if recipe.test_time:
-        averaged = report(recipe, data, _predict(learn, _views(recipe.test_time)), folder, name)
+        views = TestTimeAveraging(*_views(recipe.test_time))
+        averaged = report(recipe, data, capture_preds(learn, test, cbs=[views]).preds, folder, name)
         averaged.results["accuracy_of_one_view"] = outcome.results["accuracy"]
         averaged.lines[0] += f"; without averaging over {recipe.test_time} {outcome.results['accuracy']:.2%}"
         outcome = averaged
     write_run(folder, about | {"finished": True, "test": outcome.results})
     return Run(folder, outcome.results, outcome.lines)
-
-
-def _predict(learn: Learner, views: tuple[augment.Transform, ...]) -> torch.Tensor:
-    keep = KeepPredictions()
-    learn.fit(1, train=False, cbs=[keep, TestTimeAveraging(*views)] if views else [keep])
-    return keep.predictions
 
 
 def _views(name: str) -> tuple[augment.Transform, ...]:
@@ -156,13 +148,13 @@ def _about(
 def _introduction(name: str, recipe: Recipe, device: torch.device, model: nn.Module, data: Data) -> list[str]:
     """What is about to happen."""
     threads = torch.get_num_threads()
-    parameters = sum(p.numel() for p in model.parameters())
+    size = summary(model, image_shape(data.train))
     steps = -(-len(data.train.images) // recipe.batch_size)
     return [
         f"{name}: {recipe.summary}",
         f"device {device}, {threads} thread{'s' * (threads > 1)}, torch {torch.__version__}",
         *data.lines(),
-        f"network {recipe.net}, {parameters:,} parameters",
+        f"network {recipe.net}, {size.parameters:,} parameters, {size.multiply_adds:,} multiply-adds per image",
         f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)} of {steps} batches of {recipe.batch_size}, {recipe.opt}, "
         f"{recipe.schedule} schedule up to learning rate {recipe.lr:g}",
     ]

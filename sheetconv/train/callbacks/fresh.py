@@ -16,6 +16,7 @@ class FreshHandwriting(Callback):
     """
 
     order = -96
+    run_only = True
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed

@@ -22,6 +22,7 @@ class History(Callback):
     """
 
     order = 92
+    run_only = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
