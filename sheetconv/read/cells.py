@@ -250,9 +250,7 @@ class _SheetReader:
         if kind == "shared" and attributes.get("si", "").isdecimal():
             shared = int(attributes["si"])
             if text:
-                from sheetconv.read.shared import expander  # loads openpyxl, for such workbooks only
-
-                self.cells._shared[shared] = expander("=" + text, row, column)
+                self.cells._masters[shared] = "=" + text, row, column
             self.cells._formulas[index] = shared
         elif text:
             self.cells._formulas[index] = "=" + text

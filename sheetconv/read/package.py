@@ -166,6 +166,14 @@ class Package:
                 found[at["Id"]] = (at.get("Type", "").rpartition("/")[2], target)
         return found
 
+    def external_target(self, name: str) -> str:
+        """File name that a part for an external link leads to ("?" where it names none); never opened."""
+        folder, base = posixpath.split(name)
+        rels = posixpath.join(folder, "_rels", f"{base}.rels")
+        found = [e.attributes for e in self.elements(rels, depth=1)] if rels in self else []
+        targets = [at.get("Target", "") for at in found if at.get("TargetMode") == "External"]
+        return posixpath.basename(targets[0].replace("\\", "/")) if targets else "?"
+
     def close(self) -> None:
         """Close the file."""
         self._zip.close()

@@ -40,6 +40,7 @@ class SheetCells:
         self._rows, self._columns, self._numbers = array("i"), array("i"), array("d")
         self._others: dict[int, Value] = {}  # index of a cell → what is not a number
         self._formulas: dict[int, str | int] = {}  # index of a cell → text, or the number of a shared one
+        self._masters: dict[int, tuple[str, int, int]] = {}  # number of a shared formula → text, where
         self._shared: dict[int, Callable[[int, int], str]] = {}
 
     def __len__(self) -> int:
@@ -50,6 +51,45 @@ class SheetCells:
     def formula_count(self) -> int:
         """How many cells carry a formula of their own (an array formula counts once)."""
         return len(self._formulas)
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """Every listed cell as ``row * 2**14 + column``, int64, ascending; its place is the cell's index."""
+        return (self._row_view.astype(np.int64) << 14) | self._column_view
+
+    @cached_property
+    def formula_indices(self) -> np.ndarray:
+        """Indices (int64, ascending) of the cells that carry a formula of their own."""
+        return np.fromiter(self._formulas, np.int64, len(self._formulas))
+
+    @cached_property
+    def filled(self) -> np.ndarray:
+        """Whether a listed cell has a value or a formula (bool, by index); others have a style only."""
+        found = self._number_view == self._number_view
+        found[np.fromiter((i for i, v in self._others.items() if v is not None), np.int64)] = True
+        found[self.formula_indices] = True
+        return found
+
+    def written(self, index: int) -> tuple[str, int, int] | int:
+        """How the formula of a listed cell is written: (text, row, column), or the number of a shared one.
+
+        See `master` for the latter; raises `KeyError` for a cell without a formula of its own.
+        """
+        formula = self._formulas[index]
+        if isinstance(formula, int):
+            return formula
+        return formula, self._rows[index], self._columns[index]
+
+    def master(self, shared: int, row: int, column: int) -> tuple[str, int, int]:
+        """Text of a shared formula and where it was written.
+
+        Raises `WorkbookError` where it is missing from the file, naming the cell (row, column) that needs it.
+        """
+        if shared not in self._masters:
+            raise WorkbookError(
+                f"{sheet_cell(self.sheet, row, column)} refers to a shared formula that is missing"
+            )
+        return self._masters[shared]
 
     @property
     def extent(self) -> Range | None:
@@ -139,7 +179,7 @@ class SheetCells:
         if not isinstance(formula, int):
             return formula
         if formula not in self._shared:
-            raise WorkbookError(
-                f"{sheet_cell(self.sheet, row, column)} refers to a shared formula that is missing"
-            )
+            from sheetconv.read.shared import expander  # loads openpyxl, for such workbooks only
+
+            self._shared[formula] = expander(*self.master(formula, row, column))
         return self._shared[formula](row, column)

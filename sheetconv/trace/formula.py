@@ -17,7 +17,7 @@ _CELL = r"\$?[A-Za-z]{1,3}\$?[1-9][0-9]{0,6}"
 _TOKEN = re.compile(
     rf"""
     (?P<string>"(?:[^"]|"")*")
-  | (?P<error>\#(?:REF!|N/A|NAME\?|NULL!|NUM!|VALUE!|DIV/0!|SPILL!|CALC!))
+  | (?P<error>\#REF!(?:{_CELL}(?::{_CELL})?)?|\#(?:N/A|NAME\?|NULL!|NUM!|VALUE!|DIV/0!|[A-Z_]+!))
   | (?P<sheet>'(?:[^']|'')*'!|(?:\[[^\]\[]*\])?[^\W\d][\w.]*(?::[^\W\d][\w.]*)?!|\[[^\]\[]*\]!?)
   | (?P<area>{_CELL}(?::{_CELL})?(?![\w.(\[!])(?P<spill>\#)?)
   | (?P<columns>\$?[A-Za-z]{{1,3}}:\$?[A-Za-z]{{1,3}}(?![\w.(!]))
@@ -29,9 +29,9 @@ _TOKEN = re.compile(
   | (?P<space>\s+)
   | (?P<other>.)
     """,
-    re.VERBOSE | re.ASCII | re.DOTALL,
+    re.VERBOSE | re.DOTALL,
 )
-_END = re.compile(r"(\$?)([A-Za-z]{0,3})(\$?)([0-9]{0,7})", re.ASCII)
+_END = re.compile(r"(\$?)([A-Za-z]{0,3})(\$?)([0-9]{0,7})")
 _CONSTANTS = {"TRUE", "FALSE"}
 
 
