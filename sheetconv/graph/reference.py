@@ -7,7 +7,7 @@ can name nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -95,11 +95,15 @@ def run(operation: Operation, values: Mapping[Tensor, torch.Tensor]) -> torch.Te
 
 
 def evaluate(
-    graph: Graph | Iterable[Tensor], stored: Mapping[Tensor, torch.Tensor], device: str = "cpu"
+    graph: Graph | Iterable[Tensor],
+    stored: Mapping[Tensor, torch.Tensor],
+    device: str = "cpu",
+    adjust: Callable[[Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> dict[Tensor, torch.Tensor]:
     """Every tensor of the graph in float64, from the values of inputs and parameters (any shape, C order).
 
-    Tensors that are in `stored` already are not computed again.
+    Tensors that are in `stored` already are not computed again. `adjust` may change what was computed before
+    anything reads it (numbers typed over a formula).
     """
     values = {t: v.to(device=device, dtype=torch.float64).reshape(t.state_shape) for t, v in stored.items()}
     with torch.no_grad():

@@ -186,18 +186,20 @@ def _reference(
                     f"{path}: the manifest gives no cells for {tensor.name}; build the workbook again"
                 )
             stored[tensor] = torch.from_numpy(_stored(sheets, manifest.places[tensor], path).copy())
+
+    def typed_over(tensor: Tensor, computed: torch.Tensor) -> torch.Tensor:
+        if tensor.kind != "input":
+            return computed
+        typed, values = _constants(sheets, manifest.places[tensor])
+        if not typed.any():
+            return computed
+        overwritten.append(f"{int(typed.sum())} cells of {tensor.name}")
+        chosen = torch.from_numpy(np.nan_to_num(values)).to(computed)
+        mask = torch.from_numpy(typed).to(computed.device)
+        return torch.where(mask, chosen, computed.reshape(tensor.shape)).reshape(tensor.state_shape)
+
     try:
-        for tensor in manifest.graph:
-            if tensor.kind == "input" and tensor.operation is not None:
-                typed, values = _constants(sheets, manifest.places[tensor])
-                chosen = evaluate([t for t in manifest.graph if t.kind == "input"], stored)[tensor]
-                if typed.any():
-                    overwritten.append(f"{int(typed.sum())} cells of {tensor.name}")
-                typed_values = torch.from_numpy(np.nan_to_num(values))
-                stored[tensor] = torch.where(
-                    torch.from_numpy(typed), typed_values, chosen.reshape(tensor.shape)
-                )
-        result = evaluate(manifest.graph, stored, device)
+        result = evaluate(manifest.graph, stored, device, typed_over)
         return {t: v.cpu().reshape(t.shape).numpy() for t, v in result.items()}, overwritten
     except _MISFITS as error:
         reason = " ".join(str(error).split())[:120]

@@ -52,6 +52,7 @@ class Canvas:
         self.zoom = min(1.0, max(0.45, (SCREEN - TEXT - 50) / content))
         self.zoom = int(self.zoom * 20) / 20
         self.bottom = TOP
+        self.printed: int | None = None
 
     def pt(self, points: float) -> float:
         """Points of a text that is to be read at `points` on the screen."""
@@ -119,14 +120,19 @@ class Canvas:
         sheet.close_cells()
         last = LEFT + page.columns
         width = self.px(TEXT + 38) + page.columns * page.unit
-        height = self.bottom * page.unit + self.px(66)
+        bottom = self.printed or self.bottom
+        height = bottom * page.unit + self.px(66)
         if width >= height:
             sheet.set_landscape()
         sheet.set_paper(8 if width * height > 2_000_000 else 9)
         sheet.set_margins(0.3, 0.3, 0.3, 0.3)
         sheet.center_horizontally()
         sheet.fit_to_pages(1, 1)
-        sheet.print_area(0, 0, self.bottom, last)
+        sheet.print_area(0, 0, bottom, last)
+
+    def print_to_here(self) -> None:
+        """What is drawn from now on stands below the part that prints."""
+        self.printed = self.bottom
 
     def _grow(self, row: int) -> None:
         self.bottom = max(self.bottom, row)
@@ -173,7 +179,7 @@ class Canvas:
         """All cells of a tensor of this page.
 
         `scale` colours them ("pixels", "activation", "signed"), `form` is a number format, `size` in points of the
-        sheet itself; `properties` adds to the format, for all cells or by a function of the index; a single
+        sheet itself; `properties` adds to the format, for all cells or by a function of the index; each
         cell may `span` several columns.
         """
         place = self.draft.places[tensor]
@@ -192,8 +198,8 @@ class Canvas:
         for chosen, numbers in groups.items():
             style = self.styles.get(**dict(chosen))
             if span > 1:
-                r, c = int(rows[0]), int(columns[0])
-                self.sheet.merge_around((r, c, r, c + span - 1), style)
+                for r, c in zip(rows[numbers].tolist(), columns[numbers].tolist(), strict=True):
+                    self.sheet.merge_around((r, c, r, c + span - 1), style)
             at = rows[numbers].tolist(), columns[numbers].tolist()
             if formulas is None:
                 self.sheet.add_numbers(*at, flat[numbers].tolist(), style)
@@ -223,12 +229,16 @@ class Canvas:
         self.sheet.data_validation(r, c, r, c, {**rule, **error})
 
     def formula(
-        self, row: int, column: int, text: str, value: Any, size: float = 11, **properties: Any
+        self, row: int, column: int, text: str, value: Any, size: float = 11, span: int = 1, **properties: Any
     ) -> None:
-        """A formula that gives a text, such as the caption of what is chosen; `value` is its present result."""
-        self.sheet.write_formula(
-            row, column, f"={text}", self.style(size, valign="vcenter", **properties), value
-        )
+        """A formula beside the tensors, such as the caption of what is chosen; `value` is its present result.
+
+        A number needs a `span` of columns that is wide enough for it; a text reaches over what is blank.
+        """
+        style = self.style(size, valign="vcenter", **properties)
+        if span > 1:
+            self.sheet.merge_range(row, column, row, column + span - 1, "", style)
+        self.sheet.write_formula(row, column, f"={text}", style, value)
         self._grow(row + 1)
 
     def limit(self, tensor: Tensor, low: int, high: int) -> None:
@@ -286,6 +296,42 @@ class Canvas:
     def ring(self, box: Box, condition: str) -> None:
         """Frame cells that have a colour scale, where a fill of its own would not show."""
         self.highlight(box, condition, border=1, border_color=CHOSEN, bold=True, font_color=CHOSEN)
+
+    def range(self, box: Box) -> str:
+        """The address of a rectangle of this page, absolute."""
+        return area(*box, absolute=True)
+
+    def chart(
+        self,
+        title: str,
+        classes: Box,
+        values: Box,
+        at: tuple[int, int],
+        size: tuple[int, int],
+        form: str = "0%",
+    ) -> None:
+        """A native column chart of values from 0 to 1 over their classes, `size` (columns, rows) of cells large."""
+        chart = self.book.add_chart({"type": "column"})
+        chart.add_series(
+            {
+                "name": title,
+                "categories": [self.page.name, *classes],
+                "values": [self.page.name, *values],
+                "fill": {"color": "#3FA7CC"},
+                "gap": 40,
+            }
+        )
+        font = {"size": self.pt(9), "color": INK}
+        chart.set_title(
+            {"name": title, "name_font": {"size": self.pt(11), "color": HEADING}, "overlay": False}
+        )
+        chart.set_legend({"none": True})
+        chart.set_y_axis({"min": 0, "max": 1, "num_format": form, "num_font": font,
+                          "major_gridlines": {"visible": True, "line": {"color": "#E4E7EB"}}})  # fmt: skip
+        chart.set_x_axis({"num_font": font})
+        chart.set_size({"width": size[0] * self.page.unit, "height": size[1] * self.page.unit})
+        self.sheet.insert_chart(*at, chart)
+        self._grow(at[0] + size[1])
 
     def place(self, tensor: Tensor) -> Place:
         """Where a tensor lies."""

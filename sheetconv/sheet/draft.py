@@ -41,6 +41,7 @@ class Draft:
     stored: dict[Tensor, FloatArray] = field(default_factory=dict)
     notes: list[Tensor] = field(default_factory=list)
     pages: list[Page] = field(default_factory=list)
+    built: set[str] = field(default_factory=set)
     choice: Tensor | None = None
     images: Tensor | None = None
     digit: Tensor | None = None

@@ -28,6 +28,7 @@ def write_pages(path: Path, template: Template, picked: Picked) -> manifests.Man
     draft.pages = [known[settings.kind](draft, settings) for settings in template.page]
     for page in draft.pages:
         page.build()
+        draft.built.add(page.name)
     draft.graph.check()
     values = draft.compute()
     facts: dict[str, Any] = {

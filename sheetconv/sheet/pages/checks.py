@@ -155,3 +155,15 @@ def weights(net: str) -> Callable[[Any], dict[str, Any]]:
             raise ValueError(f"names no weights of {net}: {error}") from error
 
     return check
+
+
+def wholes(count: int, low: int, high: int) -> Callable[[Any], list[int]]:
+    """`count` whole numbers from `low` to `high`."""
+    one = whole(low, high)
+
+    def check(value: Any) -> list[int]:
+        if not isinstance(value, list) or len(value) != count:
+            raise ValueError(f"must be a list of {count} whole numbers")
+        return [one(v) for v in value]
+
+    return check
