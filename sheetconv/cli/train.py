@@ -23,7 +23,11 @@ def command(recipe: str, **options: Any) -> None:
     settings = chosen_recipe(recipe, options)
     from sheetconv.train.run import Options, train
 
-    run = train(recipe, settings, Options(**options), click.echo)
+    try:
+        run = train(recipe, settings, Options(**options), click.echo)
+    except KeyboardInterrupt:
+        click.echo("Interrupted: --resume goes on after the last complete epoch.", err=True)
+        raise click.exceptions.Exit(130) from None
     for line in run.lines:
         click.echo(line)
     click.echo(f"Wrote {run.folder}")

@@ -16,6 +16,7 @@ from torch import nn
 import sheetconv
 from sheetconv.train import augment
 from sheetconv.train.assemble import check, loader, make_learner
+from sheetconv.train.callback import Callback
 from sheetconv.train.callbacks.average import TestTimeAveraging
 from sheetconv.train.callbacks.checkpoint import Checkpoint, save_weights
 from sheetconv.train.callbacks.history import History
@@ -77,18 +78,28 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     for line in [*_introduction(name, recipe, device, model, data), f"into {folder}"]:
         say(line)
     learn = make_learner(recipe, model, data, options.seed, device, options.amp)
-    learn.cbs += [
-        Timer(),
-        Progress(),
-        Checkpoint(folder, resume=options.resume, run=_identity(recipe, options)),
-        History(folder),
-    ]
+    checkpoint = Checkpoint(folder, resume=options.resume, run=_identity(recipe, options))
+    learn.cbs += [Timer(), Progress(), checkpoint, History(folder), _SayResumed(checkpoint, say)]
     if options.compile:
         model.compile()
     learn.fit(recipe.epochs)
     about |= {key: round(sum(row[key] for row in learn.history), 2) for key in ("seconds", "cpu_seconds")}
     save_weights(folder / MODEL, model, recipe=name, epochs=recipe.epochs, seed=options.seed)
     return _finish(name, recipe, learn, data, folder, about)
+
+
+class _SayResumed(Callback):
+    """Says where an interrupted run goes on, once its checkpoint has been read."""
+
+    order = 91
+    run_only = True
+
+    def __init__(self, checkpoint: Checkpoint, say: Say) -> None:
+        self.checkpoint, self.say = checkpoint, say
+
+    def before_fit(self, learn: Learner) -> None:
+        if self.checkpoint.resumed:
+            self.say(f"goes on after epoch {self.checkpoint.resumed} of {learn.n_epochs}")
 
 
 def _finish(
