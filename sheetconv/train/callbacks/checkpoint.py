@@ -28,7 +28,7 @@ class Checkpoint(Callback):
     Files are moved into place, so that a killed process loses at most the epoch at hand.
     """
 
-    order = 90
+    order = 1000  # what it takes up must not be reset by the callbacks' own `before_fit`
     run_only = True
 
     def __init__(

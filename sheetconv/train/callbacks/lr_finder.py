@@ -59,6 +59,8 @@ class LRFinder(Callback):
     def before_fit(self, learn: Learner) -> None:
         """Keep all that the search will change."""
         self._losses, self._seen = [], []
+        if learn.opt is None:
+            return
         loaders = [dl for dl in (learn.dls.train, learn.dls.valid) if hasattr(dl, "state_dict")]
         self._kept = (
             copy.deepcopy(learn.model.state_dict()),
@@ -70,12 +72,16 @@ class LRFinder(Callback):
 
     def before_batch(self, learn: Learner) -> None:
         """Set the learning rate."""
+        if not learn.training:
+            return
         lr = self.start * (self.end / self.start) ** (len(self._losses) / (self.steps - 1))
         for group, share in zip(learn.opt.param_groups, self._shares, strict=True):
             group["lr"] = lr * share
 
     def after_batch(self, learn: Learner) -> None:
         """Note the loss; stop at the end or when it has become much worse."""
+        if not learn.training:
+            return
         self._losses.append(learn.loss.detach())
         count = len(self._losses)
         if count % _LOOK and count < self.steps:
@@ -107,7 +113,7 @@ class LRFinder(Callback):
                 f"the loss is not a number even at a learning rate of {self.start:g}; check the data and the net"
             )
         smooth = smoothed(losses)
-        return LRCurve(lrs, losses, smooth, _suggest(lrs, smooth))
+        return LRCurve(lrs, losses, smooth, _suggest(lrs, losses, smooth))
 
 
 def smoothed(losses: np.ndarray, sigma: float = _SMOOTH) -> np.ndarray:
@@ -117,13 +123,18 @@ def smoothed(losses: np.ndarray, sigma: float = _SMOOTH) -> np.ndarray:
     return (weights @ losses) / weights.sum(1)
 
 
-def _suggest(lrs: np.ndarray, smooth: np.ndarray) -> float:
-    """Where the smoothed loss falls fastest per factor of the learning rate, before its lowest point."""
+def _suggest(lrs: np.ndarray, losses: np.ndarray, smooth: np.ndarray) -> float:
+    """Where the smoothed loss falls fastest per factor of the learning rate, before its lowest point.
+
+    A fall within the noise is none: smoothing leaves about 0.3 of the single losses' deviation.
+    """
     lowest = int(smooth.argmin())
+    noise = 0.3 * float(np.std((losses - smooth)[: lowest + 1]))
     fall = np.gradient(smooth)[: lowest + 1]
-    if lowest < 2 or smooth[lowest] >= smooth[0] or fall.min() >= 0:
+    if lowest < 2 or smooth[0] - smooth[lowest] <= 4 * noise or fall.min() >= 0:
         raise TrainingError(
-            "no learning rate made the loss fall in this search; start lower, take more steps or another net"
+            f"the loss fell clearly at no learning rate from {lrs[0]:g} to {lrs[-1]:.2g} within {len(lrs)} steps;"
+            " take more steps, another optimiser or another initialisation"
         )
     return float(lrs[int(fall.argmin())])
 

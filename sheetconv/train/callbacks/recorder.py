@@ -18,7 +18,7 @@ class Recorder(Callback):
     The losses stay on the device until `losses` is asked for. The row gets the epoch's last learning rate.
     """
 
-    order = 50
+    order = 5  # before schedulers, which set the next step's rate
     run_only = True
 
     def __init__(self) -> None:

@@ -33,9 +33,12 @@ def better(value: float, best: float | None, more: bool, by: float = 0.0) -> boo
 
 
 class EarlyStopping(Callback):
-    """Ends the fit when `monitor` has not improved by more than `by` for `patience` epochs."""
+    """Ends the fit when `monitor` has not improved by more than `by` for `patience` epochs.
 
-    order = 95
+    It comes after `Checkpoint`, so that the epoch which ends the fit is kept.
+    """
+
+    order = 1010
     run_only = True
 
     def __init__(self, patience: int = 3, monitor: str | None = None, by: float = 0.0) -> None:
@@ -46,11 +49,7 @@ class EarlyStopping(Callback):
         self.waited = 0
 
     def before_fit(self, learn: Learner) -> None:
-        """Forget an earlier fit."""
-        self.best, self.waited = None, 0
-
-    def before_epoch(self, learn: Learner) -> None:
-        """A run that had been stopped stays so when resumed."""
+        """A run that had been stopped, and was taken up from its checkpoint, stays so."""
         if self.waited >= self.patience:
             raise CancelFitException
 
@@ -65,6 +64,10 @@ class EarlyStopping(Callback):
             self.waited += 1
         if self.waited >= self.patience:
             raise CancelFitException
+
+    def cleanup_fit(self, learn: Learner) -> None:
+        """Forget this fit."""
+        self.best, self.waited = None, 0
 
     def state_dict(self) -> dict[str, Any]:
         """The best figure and the epochs since."""

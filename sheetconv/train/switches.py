@@ -1,0 +1,177 @@
+"""The right switches for this network on this machine, chosen by a short timing and said.
+
+Threads: on a busy machine two threads that wait for each other can be tens of times slower than one. bf16 and
+channels-last: twice as fast on some networks, nothing on others. So both are tried, on a copy of the network.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sheetconv.train.devices import map_tensors, to_device
+
+WORTH_LOW_PRECISION = 1.2  # how many times faster bf16 with channels-last must be
+WORTH_THREADS = 1.1
+
+
+@dataclass
+class Switches:
+    """What was chosen: `threads` (None on devices that need none), `low_precision` for bf16 with channels-last.
+
+    `lines` say so, with the figures that led there.
+    """
+
+    threads: int | None = None
+    low_precision: bool = False
+    lines: list[str] = field(default_factory=list)
+
+
+def choose_switches(
+    model: nn.Module,
+    batch: tuple[Tensor, Any],
+    loss_func: Callable[..., Tensor],
+    device: torch.device,
+    seconds: float = 1.5,
+) -> Switches:
+    """Time forward and backward passes of `batch` for about `seconds`, and set torch's threads accordingly.
+
+    The model, its gradients and all random states are left as they were. On the CPU the candidates are one
+    thread and as many as the process may use (or `OMP_NUM_THREADS` allows); bf16 is tried on every device
+    but MPS.
+    """
+    chosen = Switches()
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.enable_grad():
+        x, y = to_device(batch, device)
+        x, y = _short(model, x, y, loss_func, device)
+        if device.type == "cpu":
+            _threads(chosen, _step(model, x, y, loss_func, device, False), seconds / 2)
+        if device.type != "mps":
+            _precision(chosen, model, x, y, loss_func, device, seconds / 2)
+    return chosen
+
+
+def _step(
+    model: nn.Module, x: Tensor, y: Any, loss_func: Callable[..., Tensor], device: torch.device, low: bool
+) -> Callable[[], None]:
+    """One forward and backward pass of a copy of the model, waited for."""
+    own = copy.deepcopy(model).to(device).train()
+    if low:
+        own.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+    def run() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            preds = own(x)
+        loss_func(map_tensors(lambda t: t.float() if t.is_floating_point() else t, preds), y).backward()
+        own.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return run
+
+
+def available_threads() -> int:
+    """Processors that this process may use, or fewer where `OMP_NUM_THREADS` says so."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    return min(count, int(wish)) if wish.isdecimal() and int(wish) > 0 else count
+
+
+def _threads(chosen: Switches, step: Callable[[], None], seconds: float) -> None:
+    most = available_threads()
+    chosen.threads = 1
+    if most > 1:
+        runs = {count: _with_threads(step, count) for count in (1, most)}
+        one, many = interleaved(runs[1], runs[most], seconds)
+        faster = one / many
+        chosen.threads = most if faster >= WORTH_THREADS else 1
+        chosen.lines.append(
+            f"threads: {chosen.threads} ({most} would be {faster:.2f} times as fast as 1)"
+            if chosen.threads == 1
+            else f"threads: {most} ({faster:.2f} times as fast as 1)"
+        )
+    else:
+        chosen.lines.append("threads: 1 (no more are available)")
+    torch.set_num_threads(chosen.threads)
+
+
+def _with_threads(step: Callable[[], None], count: int) -> Callable[[], None]:
+    def run() -> None:
+        torch.set_num_threads(count)
+        step()
+
+    return run
+
+
+def _precision(
+    chosen: Switches,
+    model: nn.Module,
+    x: Tensor,
+    y: Any,
+    loss_func: Callable[..., Tensor],
+    device: torch.device,
+    seconds: float,
+) -> None:
+    try:
+        low = _step(model, x, y, loss_func, device, True)
+        plain, half = interleaved(_step(model, x, y, loss_func, device, False), low, seconds)
+    except (RuntimeError, NotImplementedError) as error:
+        chosen.lines.append(f"precision: float32 (bf16 does not run here: {str(error).splitlines()[0][:80]})")
+        return
+    faster = plain / half
+    chosen.low_precision = faster >= WORTH_LOW_PRECISION
+    name = "bf16 and channels-last" if chosen.low_precision else "float32"
+    chosen.lines.append(
+        f"precision: {name} (bf16 with channels-last is {faster:.2f} times as fast;"
+        f" worth it from {WORTH_LOW_PRECISION})"
+    )
+
+
+def _short(
+    model: nn.Module, x: Tensor, y: Any, loss_func: Callable[..., Tensor], device: torch.device
+) -> tuple[Tensor, Any]:
+    """So much of the batch (16 images at least) that one plain step takes about 0.05 s."""
+    few = min(len(x), 16)
+    step = _step(model, x[:few], map_tensors(lambda t: t[:few], y), loss_func, device, False)
+    step()
+    n = max(few, min(len(x), int(few * 0.05 / seconds_of(step))))
+    return x[:n], map_tensors(lambda t: t[:n], y)
+
+
+def seconds_of(run: Callable[[], None]) -> float:
+    """Wall-clock seconds of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def interleaved(first: Callable[[], None], second: Callable[[], None], seconds: float) -> tuple[float, float]:
+    """Median seconds of both, run in turns for about `seconds`, at least three times each after a first run.
+
+    Where one is more than four times slower than the other (in its second run already) that is enough.
+    """
+    first()
+    spent = [seconds_of(first)], [seconds_of(second)]
+    if spent[1][0] > 0.3 * seconds:  # the first run of a kind may only be slow to set up
+        spent[1][0] = seconds_of(second)
+    begin = time.perf_counter()
+    while len(spent[0]) < 4 or time.perf_counter() - begin < seconds:
+        one, two = (statistics.median(times) for times in spent)
+        if max(one, two) > 4 * min(one, two) and (len(spent[0]) > 1 or max(one, two) > 0.3 * seconds):
+            break
+        if len(spent[0]) >= 50:
+            break
+        for run, times in zip((first, second), spent, strict=True):
+            times.append(seconds_of(run))
+    one, two = (statistics.median(times[1:] or times) for times in spent)
+    return one, two
