@@ -1,48 +1,36 @@
-"""Show how much of the image each layer of a network sees."""
+"""Show how much of the image each layer of a network sees, and which pixels have the say."""
+
+from pathlib import Path
+from typing import Any
 
 import click
 
+from sheetconv.cli.build_workbook import _shape
 
-@click.command()
-@click.argument("model")
-@click.option("--layer", help="Only this operator's output (a name of the table).")
-@click.option("--unit", help="Also the exact pixel box of one unit of --layer: c,i,j from zero.")
-@click.option("--prove", is_flag=True, help="Check units of every layer against torch's linearised gradient.")
-def command(model: str, layer: str | None, unit: str | None, prove: bool) -> None:
-    """Show how much of the image each layer of a network sees.
 
-    MODEL is a named network. Sizes, jumps and starts are in input pixels, along the rows.
+@click.command("receptive-field")
+@click.argument("network", metavar="MODEL|BOOK")
+@click.option("--layer", help="Only this layer (a name of the table).")
+@click.option("--unit", help="One unit of --layer, c,i,j from zero: its exact pixels.")
+@click.option("--prove", is_flag=True, help="Check every unit: arithmetic = formulas = torch's gradient.")
+@click.option(
+    "--sample", default=2000, show_default=True, help="Units per layer that --prove checks at most."
+)
+@click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file for the MODEL.")
+@click.option("--input-shape", callback=_shape, help="Sizes of the MODEL's input, such as 3,32,32.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(network: str, layer: str | None, unit: str | None, prove: bool, **options: Any) -> None:
+    """Show how much of the image each layer of a network sees, and which pixels have the say.
+
+    MODEL is a network's name or path/to/file.py:name (the file is run), BOOK a workbook. Every layer has its
+    receptive field's size, jump (from unit to unit) and start (the centre of the first unit's), in pixels.
     """
-    from sheetconv.errors import UsageError
-    from sheetconv.nets import INPUT_SHAPES, NETS, seeded
-    from sheetconv.trace import fields
+    from sheetconv.trace.fields.command import Fields, opened
 
-    if model not in NETS:
-        raise UsageError(f"no network {model!r}; choose one of {', '.join(NETS)}")
-    shape = INPUT_SHAPES[model]
-    module = fields.export(seeded(model), shape)
-    found = [f for f in fields.fields(module, shape) if layer in (None, f.name)]
-    if not found:
-        raise UsageError(f"no layer {layer!r} in {model}; leave --layer out to see them")
-    if unit and not layer:
-        raise UsageError("--unit needs --layer")
-    click.echo(f"{'layer':24} {'operator':20} {'shape':>14} {'size':>6} {'jump':>6} {'start':>6} {'pad':>4}")
-    for f in found:
-        y = f.axes[0]
-        size = "×".join(map(str, f.shape[1:]))
-        click.echo(
-            f"{f.name:24} {f.operator:20} {size:>14} {y.size:6g} {y.jump:6g} {y.start:6g} {f.padding:4}"
-        )
-    if unit:
-        try:
-            _, i, j = (int(v) for v in unit.split(","))
-            box = found[0].box(i, j)
-        except (ValueError, IndexError):
-            raise UsageError(f"--unit {unit!r} is not c,i,j inside {found[0].shape[1:]}") from None
-        seen = f"rows {box[0]}–{box[2]}, columns {box[1]}–{box[3]}" if box else "no pixel, padding only"
-        click.echo(f"unit {unit}: {seen}")
+    found = opened(network, options["weights"], options["input_shape"])
+    fields = Fields(found, layer, unit)
     if prove:
-        count, lines = fields.disagreements(module, shape)
-        click.echo("\n".join([*lines[:50], f"{count:,} units compared, {len(lines):,} disagree"]))
-        if lines:
-            raise click.exceptions.Exit(1)
+        fields.prove(options["sample"])
+    click.echo(fields.json() if options["as_json"] else fields.text())
+    if prove and not fields.proven:
+        raise click.exceptions.Exit(1)

@@ -37,7 +37,7 @@ def capture(module: nn.Module, shape: tuple[int, ...]) -> Graph:
     """
     program = _export(module, shape)
     graph = _Capture(program).graph()
-    _settle_views(graph)
+    settle_views(graph)
     graph.check()
     return graph
 
@@ -217,7 +217,7 @@ def _module_path(node: Any) -> str:
 # --- views: which of them need cells ------------------------------------------------------------------
 
 
-def _settle_views(graph: Graph) -> None:
+def settle_views(graph: Graph) -> None:
     """Let readers look through views where their windows allow it; give the other views cells."""
     changed = True
     while changed:

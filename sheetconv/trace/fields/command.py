@@ -1,0 +1,111 @@
+"""What `sheetconv receptive-field` answers: opened network, table, one unit, proof; as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sheetconv.errors import UsageError
+from sheetconv.graph.tensor import Tensor
+from sheetconv.trace.fields import boxes, report
+from sheetconv.trace.fields.network import Network, of_book, of_model
+from sheetconv.trace.fields.proof import Proof, prove
+from sheetconv.trace.paths import flat_unit, path_counts
+
+_BOOKS = (".xlsx", ".xlsm")
+_MOST_LINES = 50
+
+
+def opened(name: str, weights: Path | None = None, input_shape: tuple[int, ...] | None = None) -> Network:
+    """The network of a model's name, a Python file's object or one of our workbooks."""
+    if name.lower().endswith(_BOOKS):
+        if weights is not None or input_shape is not None:
+            raise UsageError("--weights and --input-shape go with a model; a workbook has its own")
+        return of_book(Path(name))
+    return of_model(name, weights, input_shape)
+
+
+class Fields:
+    """The answer for a network, or for one layer or unit of it.
+
+    Raises `UsageError` for a layer or unit that is not there.
+    """
+
+    def __init__(self, network: Network, layer: str | None = None, unit: str | None = None) -> None:
+        if unit and not layer:
+            raise UsageError("--unit needs --layer, which says whose unit it is")
+        self.network = network
+        self.layer: Tensor | None = network.layer(layer) if layer else None
+        self.unit = _unit(self.layer, unit) if self.layer is not None and unit else None
+        self.rows = report.rows(network, None if self.layer is None else [self.layer])
+        self.proof: Proof | None = None
+
+    @property
+    def proven(self) -> bool:
+        """Whether a proof was made and holds."""
+        return self.proof is not None and self.proof.agrees
+
+    def prove(self, most: int) -> None:
+        """Compare the three legs for every unit, at most `most` of a layer."""
+        if most < 1:
+            raise UsageError("--sample takes a number of units, 1 or more")
+        self.proof = prove(self.network, None if self.layer is None else [self.layer], most)
+
+    def box(self) -> boxes.Box | None:
+        """The exact pixel box of the unit, None where it sees padding only."""
+        assert self.layer is not None
+        assert self.unit is not None
+        pixels = self.network.pixels
+        counts = path_counts(self.network.graph, self.layer, self.unit).get(pixels)
+        if counts is None:
+            return None
+        return boxes.boxes_of((counts > 0).reshape(1, -1), pixels.shape, boxes.spatial(pixels))[0]
+
+    def text(self) -> str:
+        """For people."""
+        lines = [report.table(self.rows)]
+        if self.unit is not None and self.layer is not None:
+            lines.append(
+                f"unit {','.join(map(str, self.unit[1:]))} of {self.layer.name} sees {boxes.text(self.box())}"
+            )
+        if self.proof is not None:
+            lines += [str(d) for d in self.proof.disagreements[:_MOST_LINES]]
+            lines.append(self.proof.verdict())
+        return "\n".join(lines)
+
+    def json(self) -> str:
+        """The same, with every disagreement."""
+        pixels = self.network.pixels
+        document: dict[str, Any] = {
+            "network": self.network.name,
+            "input": list(pixels.shape[1:]),
+            "layers": [row.as_dict() for row in self.rows],
+        }
+        if self.unit is not None and self.layer is not None:
+            document["unit"] = {"layer": self.layer.name, "index": list(self.unit[1:]), "box": self.box()}
+        if self.proof is not None:
+            document["proof"] = {
+                "agrees": self.proof.agrees,
+                "verdict": self.proof.verdict(),
+                "units": self.proof.units,
+                "of": self.proof.total,
+                "uncut": self.proof.interior,
+                "disagreements": [vars(d) for d in self.proof.disagreements],
+            }
+        return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _unit(layer: Tensor, text: str) -> tuple[int, ...]:
+    try:
+        unit = (0, *(int(part) for part in text.split(",")))
+    except ValueError:
+        raise UsageError(f"--unit {text!r} is not numbers such as 0,3,4") from None
+    try:
+        flat_unit(layer, unit)
+    except UsageError:
+        sizes = "×".join(map(str, layer.shape[1:]))
+        raise UsageError(
+            f"--unit {text} is not in {layer.name}, whose shape is {sizes} (counted from 0)"
+        ) from None
+    return unit
