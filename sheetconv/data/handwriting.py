@@ -1,40 +1,50 @@
 """The built-in handwriting: 28×28 digits drawn by a varied pen, normalised as MNIST was.
 
-A style's points are jittered, its curve (Catmull-Rom) sampled with a fixed matrix, bent, slanted, turned and
-fitted into 20×20 pixels with the centre of mass at pixel 14, where MNIST has it. The pen is a row of
-Gaussian dabs: being separable, a whole image is one matrix product, and a threshold at the pen's
-radius makes it ink with a soft edge.
+A style's points are jittered and its curve (Catmull-Rom) sampled with a fixed matrix, then bent, stretched,
+slanted and turned. The line is rendered into 20×20 pixels, which are pasted so that the centre of mass comes
+to lie nearest to pixel 14, where MNIST has it (LeCun et al., 1998).
+
+The pen is a row of Gaussian dabs. Being separable, the dabs of a whole image are summed by one matrix product; the
+logarithm of the sum is the (softened) squared distance to the line, and all within the pen's radius is ink.
 """
 
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from sheetconv.data.strokes import SKELETONS
 from sheetconv.errors import UsageError
 
 SIZE, BOX, CENTRE = 28, 20, 14.0
-POINTS = 72  # dabs per image
-_BATCH = 100
+POINTS = 60  # dabs per image: about one a pixel on the longest line
+_BATCH = 128
 _FINE = 16  # places of a dab per pixel
-_RADIUS_STEP = 0.06  # radii are drawn from a logarithmic scale
-_RADII = (0.64 * np.exp(_RADIUS_STEP * np.arange(22))).astype(np.float32)
-_EDGE = 1.3  # pixels from full ink to paper
-_RADIUS = (1.3, 1.4, 1.25, 1.2, 1.2, 1.2, 1.2, 1.3, 1.05, 1.1)  # median pen radius in pixels, per class
+_DAB = np.float32(0.6)  # standard deviation of a dab in pixels
+_EDGE = np.float32(1.6)  # pixels from full ink to paper
+_THINNEST = 0.55  # pen radius in pixels
 
-# Pen radius that a digit bears, as a share of its narrower side (classes without loops bear any).
-_LOOP_SHARE = np.array([0.14, 9, 9, 9, 0.105, 9, 0.1, 9, 0.1, 0.11])
+# Medians per class, such that generated digits agree with MNIST's training images in ink mass, ratio of width
+# to height, and slant: pen radius in pixels, width (1: as the skeleton), slant (x per y, to the right).
+_RADIUS = np.array([1.4, 1.4, 1.25, 1.25, 1.2, 1.2, 1.2, 1.3, 1.15, 1.15])
+_WIDTH = np.array([1.03, 0.92, 1.25, 1.12, 0.86, 1.22, 0.98, 1.02, 1.03, 0.87])
+_SLANT = np.array([0.18, 0.15, 0.05, 0.05, 0.2, 0.18, 0.08, 0.04, 0.08, 0.1])
 
 
 @dataclass(frozen=True)
-class Style:
-    """A skeleton: its distinct points (K, 2) in 0…1, and the matrices (P, K) to places and to steps."""
+class Table:
+    """All skeletons, S of them with up to K distinct points.
+
+    `points` float32 (S, K, 2) in 0…1; `curves` float32 (S, 2P, K), which makes the P places on the line and
+    then the P steps along it; `beside` (S, K), the neighbour of a point that is the free end of a stroke,
+    else the point itself; `bounds` (S,), where class d has the numbers from d to d + 1, shared by weight.
+    """
 
     points: np.ndarray
-    places: np.ndarray
-    steps: np.ndarray
-    weight: float
+    curves: np.ndarray
+    beside: np.ndarray
+    bounds: np.ndarray
 
 
 def digits(
@@ -54,128 +64,153 @@ def digits(
         or (n and not (chosen >= 0).all() & (chosen <= 9).all())
     ):
         raise UsageError(f"labels must be {n} whole numbers from 0 to 9")
-    images = np.empty((n, SIZE, SIZE), np.uint8)
+    images = np.zeros((n, SIZE, SIZE), np.uint8)
     for start in range(0, n, _BATCH):
         part = chosen[start : start + _BATCH]
-        images[start : start + len(part)] = _draw(part, rng)
+        _paste(_draw(part, rng), images[start : start + len(part)])
     return images, chosen.astype(np.int64)
 
 
 def _draw(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    places, steps = _curves(labels, rng)
-    places, steps = _distort(places, steps, rng)
-    usual = np.array(_RADIUS)[labels]
-    radius = np.clip(usual * np.exp(rng.normal(0, 0.22, len(labels))), 0.65, 1.35 * usual).astype(np.float32)
-    radius = np.minimum(radius, _open_loops(labels, places))
+    """Ink float32 (n, 20, 20) in 0…1, line and pen fitted into it."""
+    places, steps = _distort(*_curves(labels, rng), labels, rng)
+    n = len(labels)
+    radius = _RADIUS[labels] * np.exp(rng.normal(0, 0.27, n))
+    radius = np.clip(radius, _THINNEST, 1.7 * _RADIUS[labels]).astype(np.float32)
     places, steps = _fit(places, steps, radius)
-    ink = _render(places, steps, radius)
-    ink *= 1 + 0.04 * rng.standard_normal(ink.shape, np.float32)  # texture of pen and scanner
-    return (np.clip(ink, 0, 1) * 255 + 0.5).astype(np.uint8)
+    length = np.sqrt(np.einsum("npk,npk->np", steps, steps))
+    distance = _distance(places, length * _pressure(n, rng))
+    ink = np.float32(0.5) + (radius[:, None, None] - distance) / _EDGE
+    ink += _grain(n, rng)
+    np.clip(ink, 0, 1, out=ink)
+    return ink * ink * (3 - 2 * ink)  # rounds the profile's corners, as resampling did
 
 
-def _open_loops(labels: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The widest pen, float32 (n,) in pixels, that does not fill the loops of a narrow 0, 4, 6, 8 or 9."""
-    x, y = np.moveaxis(places - places.mean(1, keepdims=True), -1, 0)
-    xx, yy, xy = (x * x).mean(1), (y * y).mean(1), (x * y).mean(1)
-    # the smaller eigenvalue of the covariance: how narrow the digit is in whatever direction it leans
-    minor = (xx + yy) / 2 - np.sqrt((xx - yy) ** 2 / 4 + xy * xy)
-    narrow = 3.2 * np.sqrt(np.maximum(minor, 0)) / np.maximum(np.ptp(places, axis=1).max(1), 1e-3) * BOX
-    widest = np.maximum(_LOOP_SHARE[labels] * narrow, 0.65)
-    return widest.astype(np.float32)
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...], spread: float = 1) -> np.ndarray:
+    return rng.standard_normal(shape, np.float32) * np.float32(spread)
 
 
 def _curves(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Places and steps float32 (n, P, 2) of each image's own variation of a style of its class."""
-    n = len(labels)
-    places = np.empty((n, POINTS, 2), np.float32)
-    steps = np.empty_like(places)
-    pick = rng.random(n)
-    wobble = np.exp(rng.normal(np.log(0.032), 0.35, n)).astype(np.float32)
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        known = styles(int(label))
-        bounds = np.cumsum([style.weight for style in known])
-        kind = np.searchsorted(bounds, pick[rows] * bounds[-1], side="right")
-        for number, style in enumerate(known):
-            some = rows[kind == number]
-            if len(some):
-                jitter = rng.standard_normal((len(some), *style.points.shape), np.float32)
-                points = style.points + jitter * wobble[some, None, None]
-                places[some] = style.places @ points
-                steps[some] = style.steps @ points
-    return places, steps
+    n, table = len(labels), _table()
+    style = np.searchsorted(table.bounds, labels + rng.random(n), side="right")
+    points = table.points[style]
+    wobble = np.exp(_normal(rng, (n, 1, 1), 0.4) + np.float32(np.log(0.035)))
+    points = points + _normal(rng, points.shape) * wobble
+    # a free end is shortened, or lengthened a little
+    beside = np.take_along_axis(points, table.beside[style][..., None], 1)
+    points += (rng.random((*points.shape[:2], 1), np.float32) * np.float32(0.5) - np.float32(0.15)) * (
+        beside - points
+    )
+    line = table.curves[style] @ points
+    return line[:, :POINTS], line[:, POINTS:]
 
 
 def _distort(
-    places: np.ndarray, steps: np.ndarray, rng: np.random.Generator
+    places: np.ndarray, steps: np.ndarray, labels: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Warp by a slow sine, then stretch, slant and turn."""
     n = len(places)
-
-    def normal(spread: float) -> np.ndarray:
-        return rng.normal(0, spread, (n, 1)).astype(np.float32)
-
-    x, y = places[..., 0] - 0.5, places[..., 1] - 0.5
+    x, y = places[..., 0] - np.float32(0.5), places[..., 1] - np.float32(0.5)
     dx, dy = steps[..., 0], steps[..., 1]
     for _ in range(2):  # x moves with y, then y with x
-        size, phase = normal(0.033), (rng.random((n, 1)) * 2 * np.pi).astype(np.float32)
-        pace = (3 + 4 * rng.random((n, 1))).astype(np.float32)
-        x, dx = x + size * np.sin(pace * y + phase), dx + size * pace * np.cos(pace * y + phase) * dy
+        size, phase = _normal(rng, (n, 1), 0.04), rng.random((n, 1), np.float32) * np.float32(2 * np.pi)
+        pace = 3 + 4 * rng.random((n, 1), np.float32)
+        angle = pace * y + phase
+        x, dx = x + size * np.sin(angle), dx + size * pace * np.cos(angle) * dy
         x, y, dx, dy = y, x, dy, dx
-    wide = np.exp(np.clip(normal(0.2), -0.35, 0.35)) * 0.98
-    slant, turn = np.clip(normal(0.21), -0.4, 0.4) + 0.08, np.clip(normal(0.1), -0.2, 0.2)
+    wide = _WIDTH[labels, None] * np.exp(np.clip(_normal(rng, (n, 1), 0.23), -0.5, 0.5))
+    slant = _SLANT[labels, None] + np.clip(_normal(rng, (n, 1), 0.24), -0.5, 0.5)
+    turn = np.clip(_normal(rng, (n, 1), 0.1), -0.22, 0.22)
     a, b = np.cos(turn) * wide, -np.cos(turn) * slant - np.sin(turn)
     c, d = np.sin(turn) * wide, np.cos(turn) - np.sin(turn) * slant
+    a, b, c, d = (values.astype(np.float32) for values in (a, b, c, d))
     return np.stack([a * x + b * y, c * x + d * y], -1), np.stack([a * dx + b * dy, c * dx + d * dy], -1)
 
 
 def _fit(places: np.ndarray, steps: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Into the 20×20 box, which then lies on whole pixels with the centre of mass nearest to pixel 14."""
+    """Scaled so that line and pen just fill the 20×20 box's longer side, in pixels from its first one."""
     low, high = places.min(1), places.max(1)
-    scale = (BOX - 2 * radius) / np.maximum((high - low).max(1), 1e-3)
-    places = (places - low[:, None]) * scale[:, None, None] + (radius - 0.5)[:, None, None]
-    steps = steps * scale[:, None, None]
-    mass = np.sqrt((steps**2).sum(-1))
-    centre = (places * mass[..., None]).sum(1) / mass.sum(1)[:, None]
-    extent = (high - low) * scale[:, None] + 2 * radius[:, None]
-    corner = np.clip(np.round(CENTRE - centre), 0, np.maximum(SIZE - np.ceil(extent), 0))
-    return places + corner[:, None].astype(np.float32), steps
+    margin = radius
+    scale = (BOX - 2 * margin) / np.maximum((high - low).max(1), np.float32(1e-3))
+    extent = (high - low) * scale[:, None] + 2 * margin[:, None]
+    offset = np.floor((BOX - extent) / 2 + np.float32(0.01)) + (margin - np.float32(0.5))[:, None]
+    return (places - low[:, None]) * scale[:, None, None] + offset[:, None], steps * scale[:, None, None]
 
 
-def _render(places: np.ndarray, steps: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Ink float32 (n, 28, 28): on a long straight stroke the dabs add up to exp(−d² / 2r²) at distance d."""
-    at = np.clip(places * _FINE + 0.5, 0, SIZE * _FINE - 1).astype(np.int32)
-    size = np.round(np.log(radius / _RADII[0]) / _RADIUS_STEP).astype(np.int32)
-    radius = _RADII[size]
-    at += (size * (SIZE * _FINE))[:, None, None]
+def _pressure(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Weights float32 (n, P) of the dabs: the pen's pressure, slowly changing along the line."""
+    along = np.arange(POINTS, dtype=np.float32) / POINTS
+    pace, phase = rng.random((2, n, 1), np.float32) * np.float32(2 * np.pi)
+    return np.exp(_normal(rng, (n, 1), 0.5) * np.sin((pace + 3) * along + phase))
+
+
+def _distance(places: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Distance float32 (n, 20, 20) in pixels from each pixel to the line.
+
+    On a long straight line with dabs of even weight, one a pixel of length, it is exact: the dabs add up to
+    exp(−d² / 2s²) at distance d. It is a little less where lines meet, as ink runs together there.
+    """
+    at = (places * _FINE + np.float32(0.5)).astype(np.int32)
+    np.clip(at, 0, BOX * _FINE - 1, out=at)
     across, down = (_dabs().take(at[..., axis], axis=0) for axis in (0, 1))
-    weight = np.sqrt((steps**2).sum(-1)) / (radius[:, None] * np.float32(np.sqrt(2 * np.pi)))
-    across *= weight[..., None]
+    across *= (weight / (_DAB * np.float32(np.sqrt(2 * np.pi))))[..., None]
     ridge: np.ndarray = down.transpose(0, 2, 1) @ across
-    edge = np.float32(np.exp(-0.5))  # the ridge's height at distance r
-    return np.clip(0.5 + (ridge / edge - 1) * radius[:, None, None] / _EDGE, 0, 1)
+    np.clip(ridge, 1e-30, 1, out=ridge)
+    return np.sqrt(np.log(ridge, out=ridge) * (-2 * _DAB**2))
 
 
 @cache
 def _dabs() -> np.ndarray:
-    """Gaussians float32 (radii · fine places, 28): a table is much faster than exponentials.
+    """Gaussians float32 (fine places, 20): a table is much faster than exponentials.
 
     Far values are 0, since the denormal numbers that they would be slow the product down many times.
     """
-    places = np.arange(SIZE * _FINE, dtype=np.float32)[:, None] / _FINE
-    square = (places - np.arange(SIZE, dtype=np.float32)) ** 2
-    table = np.concatenate([np.exp(square * (-0.5 / radius**2)) for radius in _RADII])
-    table[table < 1e-6] = 0
+    places = np.arange(BOX * _FINE, dtype=np.float32)[:, None] / _FINE
+    table = np.exp((places - np.arange(BOX, dtype=np.float32)) ** 2 * (-0.5 / _DAB**2))
+    table[table < 1e-15] = 0
     return table
 
 
+def _grain(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise float32 (n, 20, 20), seen only at the edge of the ink; cut out of one strip, which is faster."""
+    start = rng.integers(0, len(_noise()) - BOX * BOX, n)
+    return sliding_window_view(_noise(), BOX * BOX)[start].reshape(n, BOX, BOX)
+
+
 @cache
-def styles(label: int) -> tuple[Style, ...]:
-    """The prepared styles of one class."""
-    return tuple(_style(text) for text in SKELETONS[label])
+def _noise() -> np.ndarray:
+    return _normal(np.random.default_rng(0), (1 << 16,), 0.06)
 
 
-def _style(text: str) -> Style:
+def _paste(ink: np.ndarray, images: np.ndarray) -> None:
+    """Put ink (n, 20, 20) into images (n, 28, 28), moved by whole pixels to the centre of mass."""
+    places, mass = np.arange(BOX, dtype=np.float32), ink.sum((1, 2))
+    x, y = (ink.sum(axis) @ places / mass for axis in (1, 2))
+    column, row = (np.clip(np.round(CENTRE - centre), 0, SIZE - BOX).astype(np.int64) for centre in (x, y))
+    boxes = sliding_window_view(images, (BOX, BOX), axis=(1, 2), writeable=True)
+    boxes[np.arange(len(ink)), row, column] = (ink * 255 + np.float32(0.5)).astype(np.uint8)
+
+
+@cache
+def _table() -> Table:
+    kinds = [(label, *_style(text)) for label in range(10) for text in SKELETONS[label]]
+    most = max(len(points) for _, _, points, _, _ in kinds)
+    points = np.zeros((len(kinds), most, 2), np.float32)
+    curves = np.zeros((len(kinds), 2 * POINTS, most), np.float32)
+    beside = np.tile(np.arange(most), (len(kinds), 1))
+    share = np.zeros(len(kinds))
+    for row, (label, weight, distinct, matrix, free) in enumerate(kinds):
+        points[row, : len(distinct)] = distinct
+        curves[row, :, : len(distinct)] = matrix
+        beside[row, : len(distinct)] = free
+        share[row] = weight / sum(other[1] for other in kinds if other[0] == label)
+    return Table(points, curves, beside, np.cumsum(share)[:-1])
+
+
+def _style(text: str) -> tuple[float, np.ndarray, np.ndarray, list[int]]:
+    """Weight, points (K, 2), matrix (2P, K) and neighbours of free ends [K] of a skeleton."""
     body, _, weight = text.partition("*")
     strokes = [[_point(word) for word in stroke.split()] for stroke in body.split("|")]
     distinct = sorted({point for stroke in strokes for point in stroke})
@@ -187,8 +222,12 @@ def _style(text: str) -> Style:
         t = (np.arange(count) + 0.5) / count
         places.append(np.stack([t**0, t, t**2, t**3], 1) @ _CATMULL_ROM @ knots)
         steps.append(np.stack([0 * t, t**0, 2 * t, 3 * t**2], 1) @ _CATMULL_ROM @ knots / count)
-    where, step = (np.concatenate(rows).astype(np.float32) for rows in (places, steps))
-    return Style(np.array(distinct, np.float32) / 100, where, step, float(weight or 1))
+    return (
+        float(weight or 1),
+        np.array(distinct) / 100,
+        np.concatenate(places + steps),
+        _free_ends(strokes, distinct),
+    )
 
 
 _CATMULL_ROM = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
@@ -211,3 +250,14 @@ def _shares(lengths: list[float]) -> list[int]:
     """How many of the dabs each piece gets: in proportion to length, at least one."""
     ends = np.round(np.cumsum(lengths) / np.sum(lengths) * (POINTS - len(lengths))).astype(int)
     return [int(n) + 1 for n in np.diff(ends, prepend=0)]
+
+
+def _free_ends(strokes: list[list[tuple[float, float]]], distinct: list) -> list[int]:
+    """For each point the neighbour if it ends a stroke and occurs nowhere else, else the point itself."""
+    beside = list(range(len(distinct)))
+    every = [point for stroke in strokes for point in stroke]
+    for stroke in strokes:
+        for end, neighbour in ((stroke[0], stroke[1]), (stroke[-1], stroke[-2])):
+            if every.count(end) == 1:
+                beside[distinct.index(end)] = distinct.index(neighbour)
+    return beside
