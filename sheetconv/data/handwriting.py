@@ -27,17 +27,17 @@ _THINNEST = 0.55  # pen radius in pixels
 
 # Medians per class, such that generated digits agree with MNIST's training images in ink mass, ratio of width
 # to height, and slant: pen radius in pixels, width (1: as the skeleton), slant (x per y, to the right).
-_RADIUS = np.array([1.4, 1.4, 1.25, 1.25, 1.2, 1.2, 1.2, 1.3, 1.15, 1.15])
-_WIDTH = np.array([1.03, 0.92, 1.25, 1.12, 0.86, 1.22, 0.98, 1.02, 1.03, 0.87])
-_SLANT = np.array([0.18, 0.15, 0.05, 0.05, 0.2, 0.18, 0.08, 0.04, 0.08, 0.1])
+_RADIUS = np.array([1.4, 1.36, 1.26, 1.28, 1.2, 1.2, 1.22, 1.32, 1.16, 1.16])
+_WIDTH = np.array([1.03, 0.85, 1.22, 1.11, 0.91, 1.18, 0.96, 1.03, 1.03, 0.87])
+_SLANT = np.array([0.2, 0.18, 0.05, 0.07, 0.19, 0.1, 0.1, 0.04, 0.08, 0.09])
 
 
 @dataclass(frozen=True)
 class Table:
     """All skeletons, S of them with up to K distinct points.
 
-    `points` float32 (S, K, 2) in 0…1; `curves` float32 (S, 2P, K), which makes the P places on the line and
-    then the P steps along it; `beside` (S, K), the neighbour of a point that is the free end of a stroke,
+    `points` float32 (S, K, 2) in 0…1; `curves` float32 (S, 4P, K), which makes the P places on the smooth
+    line, the P steps along it, and what must be added to each for straight lines; `beside` (S, K), the neighbour of a point that is the free end of a stroke,
     else the point itself; `bounds` (S,), where class d has the numbers from d to d + 1, shared by weight.
     """
 
@@ -75,8 +75,8 @@ def _draw(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Ink float32 (n, 20, 20) in 0…1, line and pen fitted into it."""
     places, steps = _distort(*_curves(labels, rng), labels, rng)
     n = len(labels)
-    radius = _RADIUS[labels] * np.exp(rng.normal(0, 0.27, n))
-    radius = np.clip(radius, _THINNEST, 1.7 * _RADIUS[labels]).astype(np.float32)
+    radius = _RADIUS[labels] * np.exp(0.24 * rng.standard_t(6, n))  # a few are very broad
+    radius = np.clip(radius, _THINNEST, 2.5 * _RADIUS[labels]).astype(np.float32)
     places, steps = _fit(places, steps, radius)
     length = np.sqrt(np.einsum("npk,npk->np", steps, steps))
     distance = _distance(places, length * _pressure(n, rng))
@@ -84,7 +84,6 @@ def _draw(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     ink += _grain(n, rng)
     np.clip(ink, 0, 1, out=ink)
     return ink * ink * (3 - 2 * ink)  # rounds the profile's corners, as resampling did
-
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...], spread: float = 1) -> np.ndarray:
@@ -99,11 +98,11 @@ def _curves(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, n
     wobble = np.exp(_normal(rng, (n, 1, 1), 0.4) + np.float32(np.log(0.035)))
     points = points + _normal(rng, points.shape) * wobble
     # a free end is shortened, or lengthened a little
-    beside = np.take_along_axis(points, table.beside[style][..., None], 1)
-    points += (rng.random((*points.shape[:2], 1), np.float32) * np.float32(0.5) - np.float32(0.15)) * (
-        beside - points
-    )
-    line = table.curves[style] @ points
+    toward = np.take_along_axis(points, table.beside[style][..., None], 1) - points
+    toward *= np.float32(0.25) / np.maximum(np.sqrt((toward**2).sum(-1, keepdims=True)), np.float32(0.25))
+    points += (rng.random((*points.shape[:2], 1), np.float32) * np.float32(0.6) - np.float32(0.2)) * toward
+    smooth, straighten = np.split(table.curves[style] @ points, 2, axis=1)
+    line = smooth + np.abs(_normal(rng, (n, 1, 1), 0.3)) * straighten
     return line[:, :POINTS], line[:, POINTS:]
 
 
@@ -120,8 +119,8 @@ def _distort(
         angle = pace * y + phase
         x, dx = x + size * np.sin(angle), dx + size * pace * np.cos(angle) * dy
         x, y, dx, dy = y, x, dy, dx
-    wide = _WIDTH[labels, None] * np.exp(np.clip(_normal(rng, (n, 1), 0.23), -0.5, 0.5))
-    slant = _SLANT[labels, None] + np.clip(_normal(rng, (n, 1), 0.24), -0.5, 0.5)
+    wide = _WIDTH[labels, None] * np.exp(np.clip(_normal(rng, (n, 1), 0.2), -0.45, 0.45))
+    slant = _SLANT[labels, None] + np.clip(_normal(rng, (n, 1), 0.23), -0.5, 0.5)
     turn = np.clip(_normal(rng, (n, 1), 0.1), -0.22, 0.22)
     a, b = np.cos(turn) * wide, -np.cos(turn) * slant - np.sin(turn)
     c, d = np.sin(turn) * wide, np.cos(turn) - np.sin(turn) * slant
@@ -198,7 +197,7 @@ def _table() -> Table:
     kinds = [(label, *_style(text)) for label in range(10) for text in SKELETONS[label]]
     most = max(len(points) for _, _, points, _, _ in kinds)
     points = np.zeros((len(kinds), most, 2), np.float32)
-    curves = np.zeros((len(kinds), 2 * POINTS, most), np.float32)
+    curves = np.zeros((len(kinds), 4 * POINTS, most), np.float32)
     beside = np.tile(np.arange(most), (len(kinds), 1))
     share = np.zeros(len(kinds))
     for row, (label, weight, distinct, matrix, free) in enumerate(kinds):
@@ -210,27 +209,35 @@ def _table() -> Table:
 
 
 def _style(text: str) -> tuple[float, np.ndarray, np.ndarray, list[int]]:
-    """Weight, points (K, 2), matrix (2P, K) and neighbours of free ends [K] of a skeleton."""
+    """Weight, points (K, 2), matrix (4P, K) and neighbours of free ends [K] of a skeleton."""
     body, _, weight = text.partition("*")
     strokes = [[_point(word) for word in stroke.split()] for stroke in body.split("|")]
     distinct = sorted({point for stroke in strokes for point in stroke})
     segments = [_segment(stroke, i, distinct) for stroke in strokes for i in range(len(stroke) - 1)]
     segments = [segment for segment in segments if segment[0] > 0]
     counts = _shares([segment[0] for segment in segments])
-    places, steps = [], []
-    for (_, knots), count in zip(segments, counts, strict=True):
-        t = (np.arange(count) + 0.5) / count
-        places.append(np.stack([t**0, t, t**2, t**3], 1) @ _CATMULL_ROM @ knots)
-        steps.append(np.stack([0 * t, t**0, 2 * t, 3 * t**2], 1) @ _CATMULL_ROM @ knots / count)
+    smooth, straight = (
+        np.concatenate([_sample(basis, *piece) for piece in zip(segments, counts, strict=True)], 1)
+        for basis in (_CATMULL_ROM, _CHORD)
+    )
     return (
         float(weight or 1),
         np.array(distinct) / 100,
-        np.concatenate(places + steps),
+        np.concatenate([*smooth, *(straight - smooth)]),
         _free_ends(strokes, distinct),
     )
 
 
 _CATMULL_ROM = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
+_CHORD = np.array([[0, 1, 0, 0], [0, -1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+
+
+def _sample(basis: np.ndarray, segment: tuple[float, np.ndarray], count: int) -> np.ndarray:
+    """Matrices (2, count, K) to `count` places on a piece of a stroke, and to the steps along it."""
+    t = (np.arange(count) + 0.5) / count
+    powers = np.stack([[t**0, t, t**2, t**3], [0 * t, t**0 / count, 2 * t / count, 3 * t**2 / count]])
+    matrices: np.ndarray = powers.transpose(0, 2, 1) @ basis @ segment[1]
+    return matrices
 
 
 def _point(word: str) -> tuple[float, float]:
