@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sheetconv.graph.expr import Expr, ExprLike, as_expr
+from sheetconv.graph.expr import Expr, ExprLike, as_expr, call
 from sheetconv.graph.tensor import Tensor
 from sheetconv.ops.registry import Build, example, rule
 
@@ -53,6 +53,15 @@ def rsub(build: Build, a: Tensor, b: Any, alpha: Any = 1) -> Tensor:
     return build.emit(out, as_expr(float(b)) - alpha * operand(build, out, a))
 
 
+@rule("aten.minimum.default", "aten.maximum.default", kind="extreme")
+def extreme(build: Build, a: Tensor, b: Tensor) -> Tensor:
+    """The smaller or the larger of two tensors in every cell."""
+    function = "MIN" if "minimum" in build.target else "MAX"
+    build.title = "Smaller" if function == "MIN" else "Larger"
+    out = build.axes()
+    return build.emit(out, call(function, operand(build, out, a), operand(build, out, b)))
+
+
 @rule("aten.pow.Tensor_Scalar", kind="power")
 def power(build: Build, a: Tensor, exponent: Any) -> Tensor:
     """a to a whole power, multiplied out (an engine's own power is an error where the result underflows)."""
@@ -76,6 +85,7 @@ class _Arithmetic(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = (x * self.scale + 1) / (2 + x[:, :1] * x[:, 1:2] / 8)
+        y = torch.minimum(y, torch.maximum(x, self.scale))
         return torch.sub(y - x, x.mean((2, 3), keepdim=True), alpha=0.5) - (1 - x) ** 2
 
 
