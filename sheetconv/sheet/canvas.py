@@ -8,6 +8,7 @@ a page with many cells is shown at a smaller zoom, and its texts are set larger 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from sheetconv.sheet.style import HEADING, INK, LINK, Box, Styles, colour, patte
 
 TOP, LEFT = 3, 3
 SCREEN = 1300  # pixels of cells across a laptop's screen of 1366
+A3 = (1440, 1000)  # pixels that a landscape sheet takes at full size
 TEXT = 300  # pixels of them for the text column
 MUTED, BAND, ASK, PICK = "#52606D", "#E3EBF2", "#FFF7E0", "#FFE99A"
 CHOSEN = "#E8590C"  # the colour of what a selector has chosen
@@ -77,6 +79,8 @@ class Canvas:
         sheet.freeze_panes(2, 0)
         sheet.set_row_pixels(0, self.px(40), self.styles.get(bg_color=HEADING))
         sheet.set_row_pixels(1, self.px(26), self.styles.get(bg_color=BAND))
+        for row, pixels in page.tall.items():
+            sheet.set_row_pixels(row, self.px(pixels))
         title = self.style(18, bold=True, font_color="#FFFFFF", bg_color=HEADING, valign="vcenter")
         sheet.write_string(0, 1, page.settings.title or page.name, title)
         self._links()
@@ -106,13 +110,22 @@ class Canvas:
     def paragraph(self, row: int, text: str, **properties: Any) -> int:
         """A block of text in the text column; returns the row after it."""
         size = self.pt(11)
-        count = max(1, measure.rows(text, size, self.px(TEXT - 14), self.page.unit))
+        height = measure.rows(text, size, self.px(TEXT - 14), self.page.unit) * self.page.unit
+        count = 1
+        while self._pixels(row, row + count) < height:
+            count += 1
         style = self.style(11, text_wrap=True, valign="top", **properties)
         if count > 1:
             self.sheet.merge_range(row, 1, row + count - 1, 1, "", style)
         self.sheet.write_string(row, 1, text, style)
         self._grow(row + count)
         return row + count
+
+    def _pixels(self, first: int, end: int) -> int:
+        """Height of rows `first` to before `end`."""
+        return sum(
+            self.px(self.page.tall[r]) if r in self.page.tall else self.page.unit for r in range(first, end)
+        )
 
     def close(self) -> None:
         """Set the page up for printing; call when everything is drawn."""
@@ -121,13 +134,20 @@ class Canvas:
         last = LEFT + page.columns
         width = self.px(TEXT + 38) + page.columns * page.unit
         bottom = self.printed or self.bottom
-        height = bottom * page.unit + self.px(66)
+        height = max(self._pixels(a, b) for a, b in pairwise([TOP, *page.breaks, bottom])) + self.px(66)
         if width >= height:
             sheet.set_landscape()
         sheet.set_paper(8 if width * height > 2_000_000 else 9)
         sheet.set_margins(0.3, 0.3, 0.3, 0.3)
         sheet.center_horizontally()
-        sheet.fit_to_pages(1, 1)
+        if page.breaks:
+            # a page that is fitted takes no breaks: scale it to the width of A3 (and the height) instead
+            sheet.set_paper(8)
+            room = A3 if width >= height else A3[::-1]
+            sheet.set_print_scale(int(100 * min(room[0] / width, room[1] / height)))
+            sheet.set_h_pagebreaks(page.breaks)
+        else:
+            sheet.fit_to_pages(1, 1)
         sheet.print_area(0, 0, bottom, last)
 
     def print_to_here(self) -> None:
@@ -173,14 +193,14 @@ class Canvas:
         scale: str = "",
         form: str = "",
         size: float | None = None,
-        span: int = 1,
+        span: int | tuple[int, int] = 1,
         properties: Properties | Callable[..., Properties] | None = None,
     ) -> None:
         """All cells of a tensor of this page.
 
         `scale` colours them ("pixels", "activation", "signed"), `form` is a number format, `size` in points of the
         sheet itself; `properties` adds to the format, for all cells or by a function of the index; each
-        cell may `span` several columns.
+        element may `span` several columns, or (rows, columns).
         """
         place = self.draft.places[tensor]
         values = self.values[tensor]
@@ -195,11 +215,11 @@ class Canvas:
             more = properties(*index) if callable(properties) else (properties or {})
             groups.setdefault(tuple(sorted({**base, **more}.items())), []).append(number)
         flat = values.reshape(-1)
+        down, across = span if isinstance(span, tuple) else (1, span)
         for chosen, numbers in groups.items():
             style = self.styles.get(**dict(chosen))
-            if span > 1:
-                for r, c in zip(rows[numbers].tolist(), columns[numbers].tolist(), strict=True):
-                    self.sheet.merge_around((r, c, r, c + span - 1), style)
+            for r, c in zip(rows[numbers].tolist(), columns[numbers].tolist(), strict=True):
+                self.sheet.merge_around((r, c, r + down - 1, c + across - 1), style)
             at = rows[numbers].tolist(), columns[numbers].tolist()
             if formulas is None:
                 self.sheet.add_numbers(*at, flat[numbers].tolist(), style)
@@ -210,7 +230,7 @@ class Canvas:
             write_margin(self.sheet, self.styles, boxes, place.margin)
         if scale:
             colour(self.sheet, boxes, scale)
-        self._grow(place.box()[2] + 1 + place.margin[2])
+        self._grow(place.box()[2] + down + place.margin[2])
 
     def choice(self, tensor: Tensor, allowed: range | list[int] | tuple[int, int], span: int = 2) -> None:
         """A yellow cell that drives the sheet: a drop-down of numbers, or for a tuple (low, high) a cell to type in."""

@@ -28,6 +28,10 @@ class Page(Maker):
 
     def __init__(self, draft: Draft, settings: PageSettings) -> None:
         super().__init__(draft, settings)
+        self.tall: dict[int, int] = {}
+        """Rows that are taller than the others, in pixels of the screen; `build` may fill it."""
+        self.breaks: list[int] = []
+        """Rows with which a new sheet of paper begins; without any the page prints on one."""
         self.options: dict[str, Any] = settings.options
 
     def label(self, key: str, **values: Any) -> str:

@@ -167,3 +167,24 @@ def wholes(count: int, low: int, high: int) -> Callable[[Any], list[int]]:
         return [one(v) for v in value]
 
     return check
+
+
+def paragraph(value: Any) -> str:
+    """A text of some length, which may be empty."""
+    if not isinstance(value, str) or len(value) > 2000:
+        raise ValueError("must be a text of at most 2,000 characters")
+    return value
+
+
+def networks(*models: str) -> Callable[[Any], list[dict[str, Any]]]:
+    """1 to 3 networks: each a name, a model, its shipped weights or "", a unit [layer, channel, row, column], a text.
+
+    `weights` becomes the network's state, None for random weights.
+    """
+
+    def check(value: dict[str, Any]) -> dict[str, Any]:
+        found = _named(value, model=one_of(*models), weights=paragraph, unit=array(4), text=paragraph)
+        found["weights"] = weights(found["model"])(found["weights"]) if found["weights"] else None
+        return found
+
+    return tables(check, 1, 3)
