@@ -52,12 +52,15 @@ def main(job_file: str, result_file: str) -> None:
 def do(document: Any, step: dict[str, Any]) -> list[list[list[Any]]]:
     """Set cells, which the program computes on from by itself; read ranges; save."""
     sheets = document.Sheets
+    document.enableAutomaticCalculation(False)  # so that it computes once, after the last edit
     for name, row, column, value in step.get("edits", []):
         cell = sheet(sheets, name).getCellByPosition(column, row)
         if isinstance(value, str):
             cell.setString(value)
         else:
             cell.setValue(value)
+    document.enableAutomaticCalculation(True)
+    document.calculate()
     found = [read(sheet(sheets, name), *area) for name, area in step.get("ranges", [])]
     if step.get("save"):
         save(document, step)
