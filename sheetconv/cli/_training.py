@@ -24,13 +24,17 @@ _OPTIONS = [
     click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."),
     click.option(
         "--amp",
-        type=click.Choice(["off", "bf16", "fp16"]),
-        default="off",
+        type=click.Choice(["auto", "off", "bf16", "fp16"]),
+        default="auto",
         show_default=True,
-        help="Mixed precision.",
+        help="Mixed precision; auto times it first.",
     ),
     click.option("--limit", type=click.IntRange(min=1), help="Use so many training and test images only."),
-    click.option("--threads", type=click.IntRange(min=1), help="Threads of torch on the CPU."),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        help="Threads of torch on the CPU; timed first where not given.",
+    ),
 ]
 
 

@@ -58,7 +58,7 @@ def make_learner(
     if amp != "off":
         callbacks.append(MixedPrecision(amp))
     return Learner(
-        model, dls, _loss(recipe), recipe.lr, callbacks, optimiser(recipe.opt, **_settings(recipe))
+        model, dls, make_loss(recipe), recipe.lr, callbacks, optimiser(recipe.opt, **_settings(recipe))
     )
 
 
@@ -85,7 +85,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     return settings
 
 
-def _loss(recipe: Recipe) -> Callable[..., torch.Tensor]:
+def make_loss(recipe: Recipe) -> Callable[..., torch.Tensor]:
+    """Mean squared error to reconstruct, else cross-entropy with the recipe's label smoothing."""
     if recipe.task == "reconstruct":
         return nn.functional.mse_loss
     return SmoothedCrossEntropy(recipe.label_smoothing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import nn
 
 import sheetconv
 from sheetconv.train import augment
-from sheetconv.train.assemble import check, loader, make_learner
+from sheetconv.train.assemble import check, loader, make_learner, make_loss
 from sheetconv.train.callback import Callback
 from sheetconv.train.callbacks.average import TestTimeAveraging
 from sheetconv.train.callbacks.checkpoint import Checkpoint, save_weights
@@ -29,6 +29,7 @@ from sheetconv.train.prepare import Data, image_shape, prepare_data, prepare_net
 from sheetconv.train.recipes import Recipe
 from sheetconv.train.report import report
 from sheetconv.train.summary import summary
+from sheetconv.train.switches import choose_switches
 
 Say = Callable[[str], None]
 
@@ -40,7 +41,7 @@ class Options:
     out: Path | None = None
     seed: int = 0
     device: str = "auto"
-    amp: str = "off"
+    amp: str = "auto"
     compile: bool = False
     limit: int | None = None
     resume: bool = False
@@ -67,15 +68,14 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     device = choose_device(options.device)
     check(recipe)
     folder = options.out or (latest_folder(name) if options.resume else free_folder(name))
-    if options.threads:
-        torch.set_num_threads(options.threads)
     data = prepare_data(recipe, options.limit)
     torch.manual_seed(options.seed)
     model = prepare_net(recipe, options.seed, data)
     claim(folder, resume=options.resume, force=options.force)
+    options, chosen = _switch(recipe, options, model, data, device, folder)
     about = _about(name, recipe, options, device, data, folder)
     write_run(folder, about)
-    for line in [*_introduction(name, recipe, device, model, data), f"into {folder}"]:
+    for line in [*_introduction(name, recipe, device, model, data), *chosen, f"into {folder}"]:
         say(line)
     learn = make_learner(recipe, model, data, options.seed, device, options.amp)
     checkpoint = Checkpoint(folder, resume=options.resume, run=_identity(recipe, options))
@@ -88,10 +88,34 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     return _finish(name, recipe, learn, data, folder, about)
 
 
+def _switch(
+    recipe: Recipe, options: Options, model: nn.Module, data: Data, device: torch.device, folder: Path
+) -> tuple[Options, list[str]]:
+    """Options with threads and precision decided, and lines about why.
+
+    A resumed run takes what it began with, since both change the last bits of its numbers.
+    """
+    lines: list[str] = []
+    threads, amp = options.threads, options.amp
+    before = read_run(folder) if options.resume else {}
+    if before.get("amp") in ("off", "bf16", "fp16") and isinstance(before.get("threads"), int):
+        threads, amp = threads or before["threads"], before["amp"] if amp == "auto" else amp
+    if threads is None or amp == "auto":
+        batch = loader(recipe, data.train, len(data.train.class_names)).sample(recipe.batch_size)
+        switches = choose_switches(model, batch, make_loss(recipe), device)
+        lines = [line for line in switches.lines if line.startswith("threads") != bool(threads)]
+        threads = threads or switches.threads
+        if amp == "auto":
+            amp = "bf16" if switches.low_precision else "off"
+    if threads:
+        torch.set_num_threads(threads)
+    return replace(options, threads=threads, amp=amp), lines
+
+
 class _SayResumed(Callback):
     """Says where an interrupted run goes on, once its checkpoint has been read."""
 
-    order = 91
+    order = 1005  # Checkpoint has 1000
     run_only = True
 
     def __init__(self, checkpoint: Checkpoint, say: Say) -> None:
@@ -158,12 +182,11 @@ def _about(
 
 def _introduction(name: str, recipe: Recipe, device: torch.device, model: nn.Module, data: Data) -> list[str]:
     """What is about to happen."""
-    threads = torch.get_num_threads()
     size = summary(model, image_shape(data.train))
     steps = -(-len(data.train.images) // recipe.batch_size)
     return [
         f"{name}: {recipe.summary}",
-        f"device {device}, {threads} thread{'s' * (threads > 1)}, torch {torch.__version__}",
+        f"device {device}, torch {torch.__version__}",
         *data.lines(),
         f"network {recipe.net}, {size.parameters:,} parameters, {size.multiply_adds:,} multiply-adds per image",
         f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)} of {steps} batches of {recipe.batch_size}, {recipe.opt}, "

@@ -44,7 +44,9 @@ def search(
         _claim(out, force)
     data = prepare_data(recipe, limit)
     torch.manual_seed(seed)
-    learn = make_learner(recipe, prepare_net(recipe, seed, data), data, seed, place, amp)
+    learn = make_learner(
+        recipe, prepare_net(recipe, seed, data), data, seed, place, "off" if amp == "auto" else amp
+    )
     curve = lr_find(learn, start, end, steps)
     lines = _table(curve)
     lines.append(

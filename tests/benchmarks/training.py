@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import training_speed
 import torch
+import training_speed
 
 MINUTE = 60
 

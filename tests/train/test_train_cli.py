@@ -21,7 +21,8 @@ from sheetconv.cli import main
 from sheetconv.data.handwriting import digits
 from sheetconv.models import load_model
 
-QUICK = ["--epochs", "4", "--batch-size", "32", "--device", "cpu"]
+# threads and precision are fixed, since two runs are compared to the last bit
+QUICK = ["--epochs", "4", "--batch-size", "32", "--device", "cpu", "--threads", "1", "--amp", "off"]
 
 
 def write_digits(folder: Path, per_class: int, seed: int, classes: int = 10) -> None:

@@ -21,7 +21,7 @@ class History(Callback):
     A resumed run writes the file anew from the checkpoint's rows, so that no epoch is missing or doubled.
     """
 
-    order = 92
+    order = 1010  # after Checkpoint
     run_only = True
 
     def __init__(self, folder: Path) -> None:
