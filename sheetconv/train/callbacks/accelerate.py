@@ -28,6 +28,7 @@ class Accelerate(Callback):
         except ImportError as error:
             raise UsageError("the Accelerate callback needs `pip install 'sheetconv[accelerate]'`") from error
         self.accelerator = Accelerator(**settings)
+        self._own: Any = None
         self._joint: Any = None
 
     def before_fit(self, learn: Learner) -> None:
@@ -63,11 +64,12 @@ class Accelerate(Callback):
 
     def after_epoch(self, learn: Learner) -> None:
         """Give the model back to the other callbacks."""
-        learn.model = self._own
+        if self._own is not None:
+            learn.model = self._own
 
     def cleanup_epoch(self, learn: Learner) -> None:
         """Give the model back in every case."""
-        learn.model = self._own
+        self.after_epoch(learn)
 
     def backward(self, learn: Learner) -> None:
         """Compute the gradients, averaged over the processes."""
@@ -75,9 +77,11 @@ class Accelerate(Callback):
 
     def cleanup_fit(self, learn: Learner) -> None:
         """Leave model, loaders and learner as they were before."""
+        if self._own is None:
+            return
         learn.model = self._own
         learn.dls.train, learn.dls.valid = self._dls
         for loader in self._dls:
             if hasattr(loader, "shard"):
                 loader.shard(0, 1)
-        learn.main, learn.reduce_sums, self._joint = True, None, None
+        learn.main, learn.reduce_sums, self._own, self._joint = True, None, None, None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sheetconv.train.callback import Callback
+from sheetconv.train.callbacks.checkpoint import Checkpoint
 from sheetconv.train.folder import append_history, write_history
 from sheetconv.train.learner import Learner
 
@@ -21,7 +22,7 @@ class History(Callback):
     A resumed run writes the file anew from the checkpoint's rows, so that no epoch is missing or doubled.
     """
 
-    order = 1010  # after Checkpoint
+    order = Checkpoint.order + 5
     run_only = True
 
     def __init__(self, folder: Path) -> None:
