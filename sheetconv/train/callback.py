@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sheetconv.errors import TrainingError
 
@@ -77,6 +78,14 @@ class Callback:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_unknown_hooks(cls.__name__, vars(cls))
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """An instance to be tried, as the tests do; override where the constructor needs arguments.
+
+        What it writes goes to `folder`.
+        """
+        return cls()
 
     def before_fit(self, learn: Learner) -> None:
         """Once, before the first epoch; the optimiser exists (`learn.opt`) when the fit trains."""

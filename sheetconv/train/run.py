@@ -115,7 +115,7 @@ def _switch(
 class _SayResumed(Callback):
     """Says where an interrupted run goes on, once its checkpoint has been read."""
 
-    order = 1005  # Checkpoint has 1000
+    order = Checkpoint.order + 1
     run_only = True
 
     def __init__(self, checkpoint: Checkpoint, say: Say) -> None:

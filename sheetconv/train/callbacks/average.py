@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from sheetconv.errors import UsageError
-from sheetconv.train.augment import Transform
+from sheetconv.train.augment import Transform, flip
 from sheetconv.train.callback import Callback
 from sheetconv.train.learner import Learner
 
@@ -96,6 +97,11 @@ class TestTimeAveraging(Callback):
 
     def __init__(self, *views: Transform) -> None:
         self.views = views
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """With the mirrored image."""
+        return cls(flip)
 
     def after_predict(self, learn: Learner) -> None:
         """Add the views' predictions."""

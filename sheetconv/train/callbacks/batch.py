@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sheetconv.train.augment import Transform
+from pathlib import Path
+from typing import Self
+
+from sheetconv.train.augment import Transform, random_shift
 from sheetconv.train.callback import Callback
 from sheetconv.train.learner import Learner
 
@@ -17,6 +20,11 @@ class BatchTransform(Callback):
 
     def __init__(self, *transforms: Transform, on_valid: bool = False) -> None:
         self.transforms, self.on_valid = transforms, on_valid
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """With shifts by a pixel."""
+        return cls(random_shift(1))
 
     def before_batch(self, learn: Learner) -> None:
         """Transform the batch's first element."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -42,6 +42,11 @@ class Checkpoint(Callback):
         self.best: float | None = None
         self.resumed = 0
         self._due = False
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """In that folder."""
+        return cls(folder)
 
     def before_fit(self, learn: Learner) -> None:
         """Take up the last epoch's state, after all other callbacks are ready for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sheetconv.train.callback import Callback
 from sheetconv.train.callbacks.checkpoint import Checkpoint
@@ -28,6 +28,11 @@ class History(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._due = False
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """In that folder."""
+        return cls(folder)
 
     def before_fit(self, learn: Learner) -> None:
         """Begin with the epochs that a checkpoint brought."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
+
+from torch.optim.lr_scheduler import LinearLR
 
 from sheetconv.errors import UsageError
 from sheetconv.train.callback import Callback
@@ -70,6 +73,11 @@ class Schedule(Callback):
         self.curve = curve
         self.done = 0
 
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """Down a cosine."""
+        return cls(cosine())
+
     def before_fit(self, learn: Learner) -> None:
         """Note the rates that the optimiser was made with; refuse a fit of no steps."""
         if learn.opt is None:
@@ -126,6 +134,11 @@ class OneCycle(Schedule):
         self._momentum = None if momentum is None else one_cycle(warm_up, 0.0, 0.0)
         self._high, self._low = momentum or (0.0, 0.0)
 
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """As it is."""
+        return cls()
+
     def _others(self, opt: Any, t: float) -> None:
         if self._momentum is None:
             return
@@ -155,6 +168,11 @@ class Scheduler(Callback):
             raise UsageError(f"a scheduler steps per batch or per epoch, not per {per!r}")
         self.make, self.per, self.monitor = make, per, monitor
         self.scheduler: Any = None
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """With torch's own line."""
+        return cls(lambda opt, steps: LinearLR(opt, total_iters=steps))
 
     def before_fit(self, learn: Learner) -> None:
         """Make the scheduler for this fit's optimiser."""
