@@ -93,7 +93,8 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...], spread: float = 1)
 def _curves(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Places and steps float32 (n, P, 2) of each image's own variation of a style of its class."""
     n, table = len(labels), _table()
-    style = np.searchsorted(table.bounds, labels + rng.random(n), side="right")
+    # float32 below 1 plus a label is exact in float64, so it stays in its class
+    style = np.searchsorted(table.bounds, labels + rng.random(n, np.float32).astype(float), side="right")
     points = table.points[style]
     wobble = np.exp(_normal(rng, (n, 1, 1), 0.4) + np.float32(np.log(0.035)))
     points = points + _normal(rng, points.shape) * wobble
@@ -194,23 +195,27 @@ def _paste(ink: np.ndarray, images: np.ndarray) -> None:
 
 @cache
 def _table() -> Table:
-    kinds = [(label, *_style(text)) for label in range(10) for text in SKELETONS[label]]
-    most = max(len(points) for _, _, points, _, _ in kinds)
+    kinds = [_style(text) for label in range(10) for text in SKELETONS[label]]
+    most = max(len(points) for points, _, _ in kinds)
     points = np.zeros((len(kinds), most, 2), np.float32)
     curves = np.zeros((len(kinds), 4 * POINTS, most), np.float32)
     beside = np.tile(np.arange(most), (len(kinds), 1))
-    share = np.zeros(len(kinds))
-    for row, (label, weight, distinct, matrix, free) in enumerate(kinds):
+    for row, (distinct, matrix, free) in enumerate(kinds):
         points[row, : len(distinct)] = distinct
         curves[row, :, : len(distinct)] = matrix
         beside[row, : len(distinct)] = free
-        share[row] = weight / sum(other[1] for other in kinds if other[0] == label)
-    return Table(points, curves, beside, np.cumsum(share)[:-1])
+    return Table(points, curves, beside, np.concatenate([_bounds(label) for label in range(10)]))
 
 
-def _style(text: str) -> tuple[float, np.ndarray, np.ndarray, list[int]]:
-    """Weight, points (K, 2), matrix (4P, K) and neighbours of free ends [K] of a skeleton."""
-    body, _, weight = text.partition("*")
+def _bounds(label: int) -> np.ndarray:
+    """Where the styles of one class end on the line from `label` to `label` + 1."""
+    ends = np.cumsum([float(text.partition("*")[2] or 1) for text in SKELETONS[label]])
+    return label + ends / ends[-1]
+
+
+def _style(text: str) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Points (K, 2), matrix (4P, K) and neighbours of free ends [K] of a skeleton."""
+    body = text.partition("*")[0]
     strokes = [[_point(word) for word in stroke.split()] for stroke in body.split("|")]
     distinct = sorted({point for stroke in strokes for point in stroke})
     segments = [_segment(stroke, i, distinct) for stroke in strokes for i in range(len(stroke) - 1)]
@@ -221,7 +226,6 @@ def _style(text: str) -> tuple[float, np.ndarray, np.ndarray, list[int]]:
         for basis in (_CATMULL_ROM, _CHORD)
     )
     return (
-        float(weight or 1),
         np.array(distinct) / 100,
         np.concatenate([*smooth, *(straight - smooth)]),
         _free_ends(strokes, distinct),
