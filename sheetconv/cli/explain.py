@@ -1,4 +1,4 @@
-"""Take a cell's number apart: each product, the terms that mattered most, the share of each input."""
+"""Take a cell's number apart: each product, the terms that mattered most, the share of each input channel."""
 
 import json
 from pathlib import Path
@@ -9,36 +9,36 @@ import click
 @click.command()
 @click.argument("book", type=click.Path(path_type=Path))
 @click.argument("cell")
-@click.option("--top", default=9, show_default=True, help="How many terms to print, largest first.")
+@click.option(
+    "--top", type=click.IntRange(min=0), default=9, show_default=True, help="How many terms to print."
+)
+@click.option(
+    "--paths",
+    type=click.IntRange(1, 1000),
+    help="Also this many of the strongest paths from pixels to the cell.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every term.")
-def command(book: Path, cell: str, top: int, as_json: bool) -> None:
-    """Take a cell's number apart: each product, the terms that mattered most, the share of each input."""
+def command(book: Path, cell: str, top: int, paths: int | None, as_json: bool) -> None:
+    """Take a cell's number apart: each product, the terms that mattered most, the share of each input channel.
+
+    BOOK is any workbook, CELL an address such as Network!K12. The numbers are those that the file remembers, and
+    the terms are checked to add up to them.
+    """
+    from sheetconv.errors import UsageError
     from sheetconv.trace.area import parse_area
-    from sheetconv.trace.explain import explain
+    from sheetconv.trace.explain import Explainer
+    from sheetconv.trace.explain.active import strongest
+    from sheetconv.trace.explain.output import as_data, as_text
     from sheetconv.trace.source import Source
 
     with Source(book) as source:
-        found = explain(source, parse_area(cell, source.sheets)[:3])
-    terms = sorted((t for _, _, g in found.groups for t in g), key=lambda t: -abs(t.product))
-    if as_json:
-        rows = [[str(t.left), t.left_value, str(t.right), t.right_value, t.product] for t in terms]
-        shares = [[str(area), share] for area, share in found.shares()]
-        document: dict[str, object] = {
-            "cell": str(found.cell),
-            "formula": found.formula,
-            "value": found.value,
-        }
-        document |= {"terms": rows, "shares": shares, "reads": [str(a) for a in found.reads]}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-        return
-    click.echo(f"{found.cell} = {found.value}\n{found.formula}")
-    for t in terms[:top]:
-        click.echo(f"  {t.left_value:g} ({t.left}) × {t.right_value:g} ({t.right}) = {t.product:g}")
-    if len(terms) > top:
-        click.echo(
-            f"  … and {len(terms) - top} smaller terms; sum of all {sum(t.product for t in terms):.15g}"
-        )
-    for area, share in found.shares():
-        click.echo(f"  share of {area}: {share:.1%}")
-    if not terms:
-        click.echo("  no sums of products recognised; it reads " + ", ".join(map(str, found.reads)))
+        area = parse_area(cell, source.sheets)
+        if area.size > 1:
+            raise UsageError(f"{area} is {area.size} cells; give one")
+        explainer = Explainer(source)
+        found = explainer.explain(area[:3])
+        ways = strongest(explainer, area[:3], paths) if paths else None
+        if as_json:
+            click.echo(json.dumps(as_data(explainer, found, ways), indent=2, ensure_ascii=False))
+        else:
+            click.echo(as_text(explainer, found, top, ways))

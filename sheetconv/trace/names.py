@@ -1,0 +1,78 @@
+"""What a cell is called: in our workbooks the element of a tensor, elsewhere its address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from sheetconv.sheet.layout import Place
+from sheetconv.sheet.manifest import SHEET
+from sheetconv.trace.area import Area
+from sheetconv.trace.source import Cell, Source
+
+_WORDS = {"input": "pixel", "parameter": "weight", "activation": "activation"}
+
+
+@dataclass(frozen=True)
+class Element:
+    """A tensor's element: `index` without the batch axis where there is one; `role` is pixel, weight or activation."""
+
+    layer: str
+    tensor: str
+    role: str
+    index: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.tensor}[{','.join(map(str, self.index))}]"
+
+
+class Names:
+    """The elements that cells of an open workbook hold, from its manifest (none without one)."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._known: dict[Place, dict[tuple[int, int], int]] = {}
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """Where the manifest says that tensors lie; raises `WorkbookError` where it is damaged."""
+        if SHEET not in self.source.sheets:
+            return []
+        from sheetconv.read.verify import read_manifest
+
+        return list(read_manifest(self.source.book, Path(self.source.book.path)).places.values())
+
+    @cached_property
+    def _boxes(self) -> list[tuple[Area, Place]]:
+        return [(Area(p.sheet, *p.box()), p) for p in self.places]
+
+    def element(self, cell: Cell) -> Element | None:
+        """The element in a cell; None for a cell of no tensor."""
+        sheet, row, column = cell
+        for number, (area, place) in enumerate(self._boxes):
+            inside = area.row0 <= row <= area.row1 and area.column0 <= column <= area.column1
+            if area.sheet == sheet and inside:
+                flat = self._of(number, place).get((row, column))
+                if flat is not None:
+                    return _element(place, flat)
+        return None
+
+    def _of(self, number: int, place: Place) -> dict[tuple[int, int], int]:
+        if number not in self._tables:
+            rows, columns = (a.reshape(-1).tolist() for a in np.broadcast_arrays(*place.cells()))
+            self._tables[number] = {at: k for k, at in enumerate(zip(rows, columns, strict=True))}
+        return self._tables[number]
+
+    @cached_property
+    def _tables(self) -> dict[int, dict[tuple[int, int], int]]:
+        return {}
+
+
+def _element(place: Place, flat: int) -> Element:
+    tensor = place.tensor
+    index = tuple(int(i) for i in np.unravel_index(flat, tensor.shape or (1,)))
+    batch = tensor.kind != "parameter" and len(index) > 1 and tensor.shape[0] == 1
+    return Element(tensor.layer, tensor.name, _WORDS[tensor.kind], index[1:] if batch else index)
