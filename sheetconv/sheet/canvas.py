@@ -30,6 +30,7 @@ SCREEN = 1300  # pixels of cells across a laptop's screen of 1366
 A3 = (1440, 1000)  # pixels that a landscape sheet takes at full size
 TEXT = 300  # pixels of them for the text column
 MUTED, BAND, ASK, PICK = "#52606D", "#E3EBF2", "#FFF7E0", "#FFE99A"
+SERIES = ("#3FA7CC", "#E8590C")  # the colours of a chart's series
 CHOSEN = "#E8590C"  # the colour of what a selector has chosen
 
 Properties = Mapping[str, Any]
@@ -331,23 +332,68 @@ class Canvas:
         form: str = "0%",
     ) -> None:
         """A native column chart of values from 0 to 1 over their classes, `size` (columns, rows) of cells large."""
-        chart = self.book.add_chart({"type": "column"})
-        chart.add_series(
-            {
-                "name": title,
-                "categories": [self.page.name, *classes],
-                "values": [self.page.name, *values],
-                "fill": {"color": "#3FA7CC"},
-                "gap": 40,
-            }
+        look = {"fill": {"color": "#3FA7CC"}, "gap": 40}
+        self._chart(
+            "column",
+            title,
+            classes,
+            [(title, values, look)],
+            at,
+            size,
+            {"min": 0, "max": 1, "num_format": form},
         )
+
+    def bars(
+        self,
+        title: str,
+        classes: Box,
+        series: Sequence[tuple[str, Box]],
+        at: tuple[int, int],
+        size: tuple[int, int],
+        form: str = "0%",
+    ) -> None:
+        """The same for several series side by side, named in a legend."""
+        looks = [{"fill": {"color": c}, "gap": 60, "overlap": 0} for c in SERIES]
+        named = [(name, box, look) for (name, box), look in zip(series, looks, strict=False)]
+        self._chart("column", title, classes, named, at, size, {"min": 0, "max": 1, "num_format": form})
+
+    def lines(
+        self,
+        title: str,
+        steps: Box,
+        series: Sequence[tuple[str, Box]],
+        at: tuple[int, int],
+        size: tuple[int, int],
+        form: str,
+        least: float = 0,
+    ) -> None:
+        """A native line chart of one or two series over their steps, the value axis from `least` on."""
+        looks = [{"line": {"color": c, "width": 2.25}, "marker": {"type": "circle", "size": 5, "fill": {"color": c},
+                  "border": {"color": c}}} for c in SERIES]  # fmt: skip
+        named = [(name, box, look) for (name, box), look in zip(series, looks, strict=False)]
+        self._chart("line", title, steps, named, at, size, {"min": least, "num_format": form})
+
+    def _chart(
+        self,
+        kind: str,
+        title: str,
+        classes: Box,
+        series: Sequence[tuple[str, Box, dict[str, Any]]],
+        at: tuple[int, int],
+        size: tuple[int, int],
+        axis: dict[str, Any],
+    ) -> None:
+        chart = self.book.add_chart({"type": kind})
+        for name, box, look in series:
+            where = {"categories": [self.page.name, *classes], "values": [self.page.name, *box]}
+            chart.add_series({"name": name, **where, **look})
         font = {"size": self.pt(9), "color": INK}
         chart.set_title(
             {"name": title, "name_font": {"size": self.pt(11), "color": HEADING}, "overlay": False}
         )
-        chart.set_legend({"none": True})
-        chart.set_y_axis({"min": 0, "max": 1, "num_format": form, "num_font": font,
-                          "major_gridlines": {"visible": True, "line": {"color": "#E4E7EB"}}})  # fmt: skip
+        chart.set_legend({"none": True} if len(series) == 1 else {"position": "bottom", "font": font})
+        lines = {"visible": True, "line": {"color": "#E4E7EB"}}
+        chart.set_y_axis({**axis, "num_font": font, "major_gridlines": lines})
         chart.set_x_axis({"num_font": font})
         chart.set_size({"width": size[0] * self.page.unit, "height": size[1] * self.page.unit})
         self.sheet.insert_chart(*at, chart)

@@ -188,3 +188,20 @@ def networks(*models: str) -> Callable[[Any], list[dict[str, Any]]]:
         return found
 
     return tables(check, 1, 3)
+
+
+def answers(least: int, most: int) -> Callable[[Any], list[dict[str, Any]]]:
+    """`least` to `most` batches, each with a name and as many predictions as targets (2 to 8 class numbers)."""
+
+    def classes(value: Any) -> list[int]:
+        if not isinstance(value, list) or not 2 <= len(value) <= 8:
+            raise ValueError("must be a list of 2 to 8 class numbers")
+        return [whole(0, 999)(v) for v in value]
+
+    def check(value: dict[str, Any]) -> dict[str, Any]:
+        found = _named(value, predictions=classes, targets=classes)
+        if len(found["predictions"]) != len(found["targets"]):
+            raise ValueError("holds a batch with more predictions than targets, or fewer")
+        return found
+
+    return tables(check, least, most)
