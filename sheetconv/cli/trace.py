@@ -29,23 +29,37 @@ def command(
     png: Path | None,
     force: bool,
 ) -> None:
-    """Show which cells a number comes from (or goes to), level by level."""
+    """Show which cells a number comes from (or goes to), level by level.
+
+    BOOK is any .xlsx or .xlsm, CELL an address such as 'My net'!B3 (a range is traced as a whole). Level 1 is
+    what the cell's own formula reads, level 2 what those cells read, and so on. Macros are never run.
+    """
+    from sheetconv.files import check_target
     from sheetconv.trace import output, precedents
     from sheetconv.trace.area import parse_area
+    from sheetconv.trace.naming import Names
     from sheetconv.trace.source import Source
 
+    if png:
+        check_target(png, force=force)
     with Source(book) as source:
         start = parse_area(cell, source.sheets)
+        if not dependents:
+            precedents.check_formula(source, start)
+        inside = parse_area(target, source.sheets) if target else None
         found = (precedents.dependents if dependents else precedents.trace)(source, start, levels)
-        if target:
-            found = precedents.within(found, parse_area(target, source.sheets))
+        found = precedents.within(found, inside) if inside else found
+        names, what = Names(source), "dependents" if dependents else "precedents"
         if png:
             from sheetconv.trace.picture import draw
 
-            draw(source, found, png, force=force)
-        if form == "dot":
-            click.echo(output.as_dot(found, source))
-        else:
-            writer = {"json": output.as_json, "csv": output.as_csv}.get(form or "")
-            kind = "dependents" if dependents else "precedents"
-            click.echo(writer(found) if writer else output.as_text(found, kind))
+            draw(source, found, png, names, force=force)
+        pieces = {
+            "json": lambda: output.as_json(found, names, what),
+            "csv": lambda: output.as_csv(found, names),
+            "dot": lambda: output.as_dot(found, source, names, what),
+        }.get(form or "", lambda: output.as_text(found, names, what))()
+        for portion in output.in_portions(pieces):
+            click.echo(("" if form == "json" else "\n").join(portion), nl=form != "json")
+        if form == "json":
+            click.echo()

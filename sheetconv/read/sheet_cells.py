@@ -99,6 +99,13 @@ class SheetCells:
         columns = self._column_view
         return self._rows[0], int(columns.min()), self._rows[-1], int(columns.max())
 
+    def numbers_at(self, indices: np.ndarray) -> np.ndarray:
+        """Cached values of listed cells by index, float64; NaN where no number stands (and for index −1)."""
+        found = np.full(len(indices), np.nan)
+        listed = indices >= 0
+        found[listed] = self._number_view[indices[listed]]
+        return found
+
     def values(self, row0: int, column0: int, row1: int, column1: int) -> np.ndarray:
         """Cached values as an object array of `Value`, shape (row1-row0+1, column1-column0+1).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from sheetconv.errors import UsageError, WorkbookError
@@ -67,7 +68,13 @@ def parse_area(text: str, sheets: list[str]) -> Area:
         sheet = sheets[0]
     match = next((name for name in sheets if name.lower() == sheet.lower()), None)
     if match is None:
-        raise UsageError(f"no sheet {sheet!r}; the workbook has {', '.join(map(repr, sheets[:20]))}")
+        near = get_close_matches(sheet.lower(), [name.lower() for name in sheets], 3, 0.5)
+        close = [name for name in sheets if name.lower() in near] or sheets
+        more = f" and {len(close) - 9} more" if len(close) > 9 else ""
+        said = "did you mean" if near else "the workbook has"
+        raise UsageError(
+            f"no sheet {sheet!r}; {said} {', '.join(map(repr, close[:9]))}{more}{'?' * bool(near)}"
+        )
     try:
         return Area(match, *parse_range(cells))
     except WorkbookError as error:

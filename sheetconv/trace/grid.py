@@ -72,6 +72,11 @@ class Grid:
         """The index of the same cell in `cells` (−1 for a member of an array that the file does not list)."""
         return int(self._listed[index])
 
+    def listed_many(self, indices: np.ndarray) -> np.ndarray:
+        """The same for many cells."""
+        found: np.ndarray = self._listed[indices]
+        return found
+
     def position(self, index: int) -> tuple[int, int]:
         """Row and column of a cell."""
         key = self.view[index]

@@ -15,6 +15,7 @@ from typing import overload
 
 import numpy as np
 
+from sheetconv.errors import UsageError
 from sheetconv.trace import region
 from sheetconv.trace.area import Area
 from sheetconv.trace.cycles import on_cycles
@@ -134,8 +135,25 @@ def cells(areas: Iterable[Area]) -> Iterable[Cell]:
                 yield sheet, row, column
 
 
+def check_formula(source: Source, start: Area) -> None:
+    """Raise `UsageError` where no cell of `start` holds a formula: it says what stands there instead."""
+    grid = source.grid(source.number(start.sheet))
+    inside = grid.inside(start[1:])
+    if (grid.owner[inside] >= 0).any():
+        return
+    value = source.cells(start.sheet).value(start.row0, start.column0) if start.size == 1 else None
+    if start.size > 1:
+        what = f"no cell of {start} holds a formula"
+    elif value is None:
+        what = f"{start} is blank"
+    else:
+        kind = "text" if isinstance(value, str) else "number" if isinstance(value, float) else "value"
+        what = f"{start} holds the {kind} {str(value)[:40]!r}, no formula"
+    raise UsageError(f"{what}: it has no precedents; --dependents shows what is computed from it")
+
+
 def trace(source: Source, start: Area, levels: int | None = None) -> Trace:
-    """Precedents of the cells of `start`, up to `levels` levels (all when None)."""
+    """Precedents of the cells of `start`, up to `levels` levels (all when None); none where no formula stands."""
     walk = Walk(source, start)
     result = Levels(source.sheets)
     while (levels is None or len(result) < levels) and (found := walk.step()) is not None:

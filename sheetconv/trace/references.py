@@ -102,7 +102,7 @@ class _Evaluator:
             self._step(token, following)
         while len(self.frames) > 1:
             self._close()
-        self._commit(self._finish(self.frames[0]))
+        self._commit([*self.frames[0].result, *self._finish(self.frames[0])])
 
     def _step(self, token: Token, following: Token | None) -> None:
         frame = self.frames[-1]

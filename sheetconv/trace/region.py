@@ -37,6 +37,15 @@ def overlapping(boxes: Boxes, box: tuple[int, int, int, int]) -> Boxes:
     return boxes[hit]
 
 
+def clipped(boxes: Boxes, box: tuple[int, int, int, int]) -> Boxes:
+    """The parts of boxes inside the rectangle `box`."""
+    inside = overlapping(boxes, box)
+    r0, c0, r1, c1 = box
+    return np.concatenate(
+        [np.maximum(inside[:, :2], np.array([r0, c0])), np.minimum(inside[:, 2:], np.array([r1, c1]))], 1
+    )
+
+
 def bounds(boxes: Boxes) -> tuple[int, int, int, int]:
     """The smallest rectangle around boxes (at least one)."""
     r0, c0 = (int(v) for v in boxes[:, :2].min(0))
