@@ -121,10 +121,10 @@ def _view(source: Source, names: Names, sheet: str, lit: list[tuple[Area, np.nda
             titles.append((top, left, title))
     image = np.repeat(grey[..., None], 3, axis=2)
     for (_, top, left, bottom, right), colour in lit:
-        part = image[max(top - r0, 0) : bottom - r0 + 1, max(left - c0, 0) : right - c0 + 1]  # type: ignore[assignment]
-        holds = np.isfinite(numbers[top - r0 : bottom - r0 + 1, left - c0 : right - c0 + 1])[..., None]
-        strong = colour * (0.45 + 0.55 * part / 255) + (0.25 * (part - 160)).clip(0)  # type: ignore[index, operator]
-        part[...] = np.where(holds, strong, 0.3 * colour + 0.7 * 255)
+        cut = slice(max(top - r0, 0), bottom - r0 + 1), slice(max(left - c0, 0), right - c0 + 1)
+        under = image[cut]
+        strong = colour * (0.45 + 0.55 * under / 255) + (0.25 * (under - 160)).clip(0)
+        image[cut] = np.where(np.isfinite(numbers[cut])[..., None], strong, 0.3 * colour + 0.7 * 255)
     return _View(sheet, (r0, c0, r1, c1), image.clip(0, 255).astype(np.uint8), titles)
 
 
