@@ -8,6 +8,7 @@ import torch
 
 from sheetconv.build import Request, build
 from sheetconv.data.handwriting import digits
+from sheetconv.data.pick import pick
 from sheetconv.models import load_model
 from sheetconv.read.cells import Book
 
@@ -24,8 +25,12 @@ def test_shipped_weights_read_the_built_in_handwriting() -> None:
 
 
 @pytest.mark.parametrize("digit", [0, 4, 7])
-def test_the_workbook_predicts_its_digit(digit: int, tmp_path: Path) -> None:
+def test_the_workbook_predicts_what_the_network_does(digit: int, tmp_path: Path) -> None:
     path = tmp_path / "t.xlsx"
     build(Request(path, "simple-cnn", dataset="builtin", digit=digit, verify=False))
+    model, _ = load_model("simple-cnn", WEIGHTS)
+    image = pick("builtin", "train", digit=digit).images[0]
+    with torch.no_grad():
+        guess = model(torch.from_numpy(image.astype("float32")).reshape(1, 1, 28, 28)).argmax().item()
     with Book(path) as book:
-        assert book.cells("Read me").value(3, 8) == digit
+        assert book.cells("Read me").value(3, 8) == guess

@@ -39,6 +39,7 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "simple-cnn": simple_cnn,
     "simple-cnn-bn": simple_cnn_bn,
     "compact-cnn": compact_cnn,
+    "compact-cnn-wide": lambda: compact_cnn((28, 56, 100)),
     "fashion-cnn": fashion_cnn,
     "fashion-cnn-wide": lambda: fashion_cnn((64, 128, 128)),
     "autoencoder": autoencoder,

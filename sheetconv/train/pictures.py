@@ -118,10 +118,11 @@ def draw_confused(
     count = min(24, len(images))
     columns = min(8, max(1, count))
     rows = max(1, -(-count // columns))
-    figure = _figure(1.35 * columns, 1.7 * rows + 0.5)
-    axis = figure.subplots()
     gap = max(2, round(0.34 * images.shape[1]))  # room for two lines of text
-    places = _grid(axis, _unit(images[:count]), columns, gap)
+    tall = (images.shape[1] + gap) / (images.shape[2] + gap)
+    figure = _figure(1.35 * columns, 1.35 * tall * rows + 0.4)
+    axis = figure.subplots()
+    places = _grid(axis, list(_unit(images[:count])), columns, gap)
     for (y, x), t, g, p in zip(places, truth, guess, sure, strict=False):
         text = f"{t}, taken for {g}\n{p:.0%} sure"
         axis.text(x + images.shape[2] / 2, y - 1, text, fontsize=6.5, ha="center", va="bottom")

@@ -36,7 +36,7 @@ def test_recipe_is_complete(name: str) -> None:
     assert not recipe.summary.endswith(".")
 
 
-STEPS = {"autoencoder": 300, "fashion-cnn-wide": 25}
+STEPS = {"autoencoder": 300, "fashion-cnn-wide": 25, "compact-cnn-wide": 30}
 
 
 @pytest.mark.parametrize("name", recipes.names())

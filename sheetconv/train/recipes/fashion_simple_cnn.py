@@ -7,8 +7,9 @@ RECIPE = Recipe(
     net="simple-cnn",
     dataset="fashion-mnist",
     epochs=5,
-    opt="muon",
-    lr=0.1,
-    schedule="linear",
+    opt="adamw",
+    lr=0.02,
+    weight_decay=0.01,
     warm_up=0.2,
+    batch_size=128,
 )
