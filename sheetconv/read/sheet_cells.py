@@ -163,6 +163,15 @@ class SheetCells:
             if text is not None:
                 yield row, column, text
 
+    def listed(self) -> Iterator[tuple[int, int, Value]]:
+        """Yield (row, column, cached value) of every cell that the file lists, row by row.
+
+        The way to go through a sheet whose cells lie far apart: it takes no array of the whole extent.
+        """
+        for index, number in enumerate(self._numbers):
+            value = number if number == number else self._others.get(index)
+            yield self._rows[index], self._columns[index], value
+
     @cached_property
     def _row_view(self) -> np.ndarray:
         return np.frombuffer(self._rows, np.intc) if self._rows else np.empty(0, np.intc)
