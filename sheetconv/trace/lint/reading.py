@@ -110,19 +110,39 @@ def readings(sheet: Sheet, grid: Grid) -> list[Reading]:
 
 
 def _readings(sheet: Sheet, grid: Grid) -> Iterator[Reading]:
-    seen: set[Area] = set()
+    done: set[Area] = set()
+    joined: dict[tuple[Area, tuple[int, int]], list[int]] = {}
     for slot in sorted(summed_slots(grid.skeleton.tree)):
         first = grid.slots[grid.first][slot]
         window = first.row1 - first.row0 + 1, first.column1 - first.column0 + 1
         if window[0] >= ROWS or first.size > MOST_AREA:
             continue
-        step = _step(grid, slot)
-        union = grid.reach(slot)
-        joined = step[0] <= window[0] and step[1] <= window[1] and union.size <= MOST_AREA
-        for area in [union] if joined else sorted({slots[slot] for slots in grid.slots.values()}):
-            if area not in seen:
-                seen.add(area)
-                yield _reading(sheet, slot, area, window, step if joined else (0, 0), joined)
+        step, union = _step(grid, slot), grid.reach(slot)
+        if step[0] > window[0] or step[1] > window[1] or union.size > MOST_AREA:
+            for area in sorted({slots[slot] for slots in grid.slots.values()} - done):
+                done.add(area)
+                yield _reading(sheet, slot, area, window, (0, 0), False)
+            continue
+        block = None if grid.fixed(slot) else _block(sheet.book[union.sheet], union)
+        joined.setdefault((block or union, step), []).append(slot)
+    for (_, step), slots in joined.items():
+        area = _bounding([grid.reach(slot) for slot in slots])
+        if area not in done:
+            done.add(area)
+            first = _bounding([grid.slots[grid.first][slot] for slot in slots])
+            window = first.row1 - first.row0 + 1, first.column1 - first.column0 + 1
+            yield _reading(sheet, slots[0], area, window, step, True)
+
+
+def _bounding(areas: list[Area]) -> Area:
+    """The rectangle around areas of one sheet: a window that is written out term by term is one window."""
+    return Area(
+        areas[0].sheet,
+        min(a.row0 for a in areas),
+        min(a.column0 for a in areas),
+        max(a.row1 for a in areas),
+        max(a.column1 for a in areas),
+    )
 
 
 def _step(grid: Grid, slot: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sheetconv.trace.area import Area
 from sheetconv.trace.grids import Grid
+from sheetconv.trace.lint.checks.too_large import excess
 from sheetconv.trace.lint.reading import Reading, readings
 from sheetconv.trace.lint.sheet import Finding, Sheet
 
@@ -86,8 +87,8 @@ def _short_map(sheet: Sheet, grid: Grid, reading: Reading) -> Iterator[Finding]:
     if reading.inside is None or reading.inside != reading.area:
         return
     for block in sheet.book[reading.area.sheet].blocks_in(reading.area):
-        met = block.meet(reading.area)
-        if met is None or met != reading.area or met == block or not _nearly(met, block):
+        met, block = block.meet(reading.area), _allowed(sheet, block)
+        if met is None or met != reading.area or met.meet(block) == block or not _nearly(met, block):
             continue
         steps = reading.rows.step, reading.columns.step
         before = met.row0 - block.row0, met.column0 - block.column0
@@ -100,6 +101,17 @@ def _short_map(sheet: Sheet, grid: Grid, reading: Reading) -> Iterator[Finding]:
                 f"the {rows}×{columns} map reads {reading.area} and leaves out {_rest(met, block)} of the block {block}",
                 f"{rows + after[0] // steps[0]}×{columns + after[1] // steps[1]}, the size that its input allows",
             )
+
+
+def _allowed(sheet: Sheet, block: Area) -> Area:
+    """A block without the lines by which it is itself larger than its input allows."""
+    other = sheet.book[block.sheet]
+    grid = next((g for g in other.maps if g.area == block), None)
+    rows, columns = excess(other, grid) if grid else (0, 0)
+    down, right = grid.pitch if grid else (1, 1)
+    return block._replace(
+        row1=block.row1 - max(rows, 0) * down, column1=block.column1 - max(columns, 0) * right
+    )
 
 
 def _nearly(part: Area, block: Area) -> bool:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from sheetconv.trace.area import Area
 from sheetconv.trace.lint.checks.too_large import excess
 from sheetconv.trace.lint.reading import readings
-from sheetconv.trace.lint.sheet import Finding, Sheet
+from sheetconv.trace.lint.sheet import Finding, Kind, Patch, Sheet
 
 _SIZE = re.compile(r"(?<![\w.,])\d{1,4}(?:\s*(?:[x×X*✕]|by|mal)\s*\d{1,4})+(?![\d]|[.,]\d)", re.IGNORECASE)
 _WINDOW = re.compile(r"kernel|filter|window|pool|stride|weight|conv|field|patch|mask", re.IGNORECASE)
 _RESHAPED = re.compile(r"flatten|reshape|view", re.IGNORECASE)
 _LARGEST_WINDOW = 11
+_WIDEST_FRAME = 3
 At = tuple[int, int]
 Size = tuple[int, int]
 
@@ -113,7 +114,19 @@ def _blocks(sheet: Sheet) -> list[_Named]:
                 for a in sheet.book.fixed_areas.get(sheet.name, ())
                 if (met := a.meet(patch.area)) and met == a
             }
-            found.append(_Named(patch.area, {patch.shape} | inner, set(), patch.shape, False))
+            found.append(_Named(patch.area, _framed(sheet, patch) | inner, set(), patch.shape, False))
+    return found
+
+
+def _framed(sheet: Sheet, patch: Patch) -> set[Size]:
+    """The size of a patch, and its sizes without frames of zeros around it (padding that was typed)."""
+    area, found = patch.area, {patch.shape}
+    for _ in range(_WIDEST_FRAME):
+        mask = sheet.mask(area)
+        if min(mask.shape) < 4 or (mask[[0, -1]] != Kind.ZERO).any() or (mask[:, [0, -1]] != Kind.ZERO).any():
+            break
+        area = Area(area.sheet, area.row0 + 1, area.column0 + 1, area.row1 - 1, area.column1 - 1)
+        found.add((mask.shape[0] - 2, mask.shape[1] - 2))
     return found
 
 
