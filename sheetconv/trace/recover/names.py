@@ -1,0 +1,85 @@
+"""Names for tensors: from the titles beside their blocks where these are words, else from what they do."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+
+import numpy as np
+
+from sheetconv.trace.recover.cells import split
+from sheetconv.trace.recover.network import Network
+from sheetconv.trace.source import Source
+
+At = tuple[int, int]
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{1,15}(?:[-_][A-Za-z0-9]{1,15}){0,2}", re.ASCII)
+_TAKEN = {
+    "self",
+    "torch",
+    "nn",
+    "F",
+    "Path",
+    "steps",
+    "forward",
+    "load",
+    "training",
+    "weight",
+    "bias",
+    "type",
+    "half",
+}
+_TAKEN |= {
+    "double",
+    "float",
+    "apply",
+    "train",
+    "eval",
+    "children",
+    "modules",
+    "parameters",
+    "buffers",
+    "input",
+    "to",
+}
+
+
+def name_tensors(network: Network, source: Source) -> None:
+    """Give each tensor a name of its own that Python takes; texts of the workbook give single words only."""
+    texts: dict[str, dict[At, str]] = {
+        sheet: {
+            (row, column): value
+            for row, column, value in source.cells(sheet).listed()
+            if isinstance(value, str) and (row, column) not in source.formulas(sheet)
+        }
+        for sheet in source.sheets
+    }
+    used: set[str] = set()
+    for tensor in network.tensors:
+        kind = tensor.layer.kind if tensor.layer else ""
+        word = _title(tensor.ids, texts, network) if kind in ("conv", "dense", "pool", "") else ""
+        stem = (word if not hasattr(builtins, word) else "") or kind or "x"
+        name, number = stem, 2
+        if not word and kind:
+            name, number = f"{stem}1", 2
+        while (
+            name in used
+            or name in _TAKEN
+            or keyword.iskeyword(name)
+            or hasattr(builtins, name)
+            or not name.isidentifier()
+        ):
+            name, number = f"{stem}{'_' if stem[-1].isdigit() else ''}{number}", number + 1
+        used.add(name)
+        tensor.name = name
+
+
+def _title(ids: np.ndarray, texts: dict[str, dict[At, str]], network: Network) -> str:
+    """The first word of the text just above, or left of, the first cell."""
+    sheet, row, column = (int(part) for part in split(ids.ravel()[0]))
+    here = texts[network.cells.sheets[sheet]]
+    for at in ((row - 1, column), (row - 2, column), (row - 3, column), (row, column - 1), (row, column - 2)):
+        text = here.get(at)
+        if isinstance(text, str) and (word := _WORD.match(text.strip())):
+            return word.group().lower().replace("-", "_")
+    return ""

@@ -1,0 +1,24 @@
+"""What a map computes, as a torch layer. Each module recognises one family with ``recognise(formula, reader)``.
+
+A recogniser returns a `Match` or raises `Unrecognised`; the first of `ORDER` that knows the formula wins.
+"""
+
+from __future__ import annotations
+
+from sheetconv.trace.recover.reader import Formula, Match, Reader
+from sheetconv.trace.recover.recognise import pointwise, pool, products, softmax
+from sheetconv.trace.recover.values import Unrecognised
+
+ORDER = (softmax, pool, products, pointwise)
+
+
+def recognise(formula: Formula, reader: Reader) -> Match:
+    """The layer that a map belongs to. Raises `Unrecognised` with the reasons of all recognisers."""
+    reasons: list[str] = []
+    for module in ORDER:
+        try:
+            return module.recognise(formula, reader)
+        except Unrecognised as error:
+            if str(error):
+                reasons.append(str(error))
+    raise Unrecognised("; ".join(dict.fromkeys(reasons)) or "it is no layer that is known")
