@@ -25,8 +25,10 @@ def command(book: Path, output: Path, engine: str, as_json: bool, force: bool) -
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
-        for name, code, cells, error in report.layers:
-            click.echo(f"{name:12} {cells:7,} cells  error {error:7.1e}  {code}")
+        for layer in report.layers:
+            click.echo(
+                f"{layer.name:12} {len(layer.places):7,} cells  error {layer.error:7.1e}  {layer.code}"
+            )
         for difference in report.differences:
             click.echo(
                 f"DIFFERS at {difference.area}: {difference.found!r}, the network computes "

@@ -416,8 +416,8 @@ class _Builder:
                         self.paper.block("Net", row, column, spread[u, c])
                     block = xl_range(row, column, row + high - 1, column + wide - 1)
                     self.paper.put("Net", row - 1, column, f"weights of unit {u}, map {c}")
-                    function = "SUMPRODUCT" if s.sums in ("sumproduct", "terms") else "SUM"
-                    joint = "," if function == "SUMPRODUCT" else "*"
+                    function = "SUM" if s.sums == "cse" else "SUMPRODUCT"
+                    joint = "," if s.sums in ("sumproduct", "terms") else "*"
                     parts.append(f"{function}({xl_range(*area[1:])}{joint}{block})")
                 place = (at[0] + u, at[1] + 2 * wide + 5)
                 self._formula(*place, "+".join(parts))

@@ -1,93 +1,197 @@
-"""A two-layer network as a teacher builds it by hand, without and with planted mistakes."""
+"""Lint: every mistake planted in hand-made networks is found, and nothing else; our own workbooks have none."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pytest
 import xlsxwriter
 from click.testing import CliRunner
-from xlsxwriter.utility import xl_range, xl_range_abs
+from count_findings import missed_and_false
+from hand_made import MISTAKES, STYLES
+from hand_made import build as hand_made
 
 from sheetconv.cli import main
-from sheetconv.trace.lint import lint
+from sheetconv.errors import LimitError
+from sheetconv.trace.lint import Finding, check_names, lint
 from sheetconv.trace.source import Source
 
-EDGES = ([[1, 1, 1], [0, 0, 0], [-1, -1, -1]], [[1, 0, -1], [1, 0, -1], [1, 0, -1]])
+LESSON = ("wide", "label", "denominator", "stray")
 
 
-def hand_made(path: Path, *, mistakes: bool) -> Path:
-    """28×28 pixels, conv 26×26 twice, conv 24×24 (one column too wide), pool in every second cell, dense."""
-    rng = np.random.default_rng(3)
-    work = xlsxwriter.Workbook(path)
-    sheet = work.add_worksheet("conv")
-    for at in np.ndindex(28, 28):
-        sheet.write_number(1 + at[0], at[1], rng.random())
-    sheet.write_string(0, 0, "image 28x28")
-    for k in range(2):
-        for at in np.ndindex(3, 3):
-            stray = mistakes and k == 0 and at == (1, 1)
-            sheet.write_number(1 + 5 * k + at[0], 70 + at[1], 0.5 if stray else EDGES[k][at[0]][at[1]])
-        top = 1 + 30 * k
-        sheet.write_string(top - 1, 35, "conv1 24x24" if mistakes and k else "conv1 26x26")
-        for r, c in np.ndindex(26, 26):
-            kernel = xl_range_abs(1 + 5 * k, 70, 3 + 5 * k, 72)
-            text = f"=MAX(0,SUM({xl_range(1 + r, c, 3 + r, c + 2)}*{kernel}))"
-            sheet.write_array_formula(top + r, 35 + c, top + r, 35 + c, "{" + text + "}", None, 1.0)
-    for k in range(2):
-        for at in np.ndindex(3, 3):
-            sheet.write_number(70 + 5 * k + at[0], 70 + at[1], rng.standard_normal())
-    sheet.write_string(69, 0, "conv2 24x24" if not mistakes else "conv2 24x25")
-    for r, c in np.ndindex(24, 25 if mistakes else 24):
-        sums = "+".join(
-            f"SUM({xl_range(1 + 30 * k + r, 35 + c, 3 + 30 * k + r, 37 + c)}*"
-            f"{xl_range_abs(70 + 5 * k, 70, 72 + 5 * k, 72)})"
-            for k in range(2)
-        )
-        sheet.write_array_formula(70 + r, c, 70 + r, c, f"{{=MAX(0,{sums})}}", None, 1.0)
-    sheet.write_string(99, 0, "maxpool 12x12")
-    for r, c in np.ndindex(12, 12):
-        area = xl_range(70 + 2 * r, 2 * c, 71 + 2 * r, 2 * c + 1)
-        sheet.write_formula(100 + 2 * r, 2 * c, f"=MAX({area})", None, 1.0)
-    sheet.write_formula(130, 0, f"=SUM(A101:X124)/{576 if mistakes else 144}", None, 1.0)
-    work.close()
-    return path
-
-
-def test_a_clean_sheet_has_no_findings(tmp_path: Path) -> None:
-    with Source(hand_made(tmp_path / "clean.xlsx", mistakes=False)) as source:
-        assert lint(source) == []
-
-
-def test_every_planted_mistake_is_found(tmp_path: Path) -> None:
-    path = hand_made(tmp_path / "wrong.xlsx", mistakes=True)
+def findings(path: Path) -> list[Finding]:
     with Source(path) as source:
-        rules = [finding.rule for finding in lint(source)]
-    for rule in ("reads-blank", "wrong-size", "denominator", "stray-value"):
-        assert rule in rules
-    assert len(rules) <= 6
-    outcome = CliRunner().invoke(main, ["lint", str(path), "--json"])
-    assert outcome.exit_code == 1
+        return lint(source)
+
+
+@pytest.mark.parametrize("template", ["conv-example", "mlp", "simple-cnn", "autoencoder", "lenet5"])
+def test_our_own_workbooks_have_none(template: str, own_workbook: Callable[[str], Path]) -> None:
+    assert findings(own_workbook(template)) == []
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_hand_made_networks(style: str, tmp_path: Path) -> None:
+    """Without mistakes nothing; with the lesson's mistakes each of them, and nothing else."""
+    clean = hand_made(tmp_path / "clean.xlsx", STYLES[style])
+    assert {f.rule for f in findings(clean.path)} <= {"volatile"}
+    planted = tuple(m for m in LESSON if m != "stray" or not STYLES[style].trained)
+    made = hand_made(tmp_path / "wrong.xlsx", STYLES[style], planted)
+    assert set(made.planted) == set(planted)
+    assert missed_and_false(made, findings(made.path)) == ([], [])
+
+
+@pytest.mark.parametrize("mistake", sorted(set(MISTAKES) - set(LESSON)))
+@pytest.mark.parametrize("style", ["star-down", "terms"])
+def test_single_mistakes(style: str, mistake: str, tmp_path: Path) -> None:
+    made = hand_made(tmp_path / "wrong.xlsx", STYLES[style], (mistake,))
+    assert missed_and_false(made, findings(made.path)) == ([], [])
+
+
+@pytest.mark.libreoffice
+def test_saved_by_libreoffice(tmp_path: Path) -> None:
+    from sheetconv.read.engines.libreoffice import LibreOffice
+
+    made = hand_made(tmp_path / "wrong.xlsx", STYLES["sumproduct"], LESSON)
+    LibreOffice().save_recalculated(made.path, made.path)
+    assert missed_and_false(made, findings(made.path)) == ([], [])
+
+
+def test_random_numbers_are_one_finding(tmp_path: Path) -> None:
+    made = hand_made(tmp_path / "dropout.xlsx", STYLES["lesson"])
+    assert [(f.rule, str(f.area)) for f in findings(made.path)] == [("volatile", "Dropout!B4:M15")]
 
 
 @pytest.mark.parametrize(
-    ("cell", "value", "rule"),
+    ("cell", "value", "rule", "where"),
     [
-        ("B2", 5, "differs"),
-        ("B2", "=A2*3+$Z$1", "differs"),
-        ("A2", "7", "text-number"),
-        ("E9", "=RAND()", "volatile"),
+        ("B4", 5, "differs", "S!B4"),
+        ("B4", "=A4*3+$Z$1", "differs", "S!B4"),
+        ("A4", "7", "text-number", "S!A4"),
+        ("E9", "=RAND()", "volatile", "S!E9"),
+        ("E9", "=SUM(A1:A11)/11", "denominator", "S!E9"),
+        ("E9", "=SUM(A1:A10)/COUNT(A1:A9)", "denominator", "S!E9"),
+        ("E9", "=SUM(A1:A14)", "reads-blank", "S!E9"),
+        ("E9", "=SUM(H1:H4)", "empty-area", "S!E9"),
+        ("E9", "=SUM(T!A1:B4)", "empty-area", "S!E9"),
+        ("E9", "=Missing!A1+1", "errors", "S!E9"),
+        ("E9", "=nothing*2", "errors", "S!E9"),
     ],
 )
-def test_single_faults(tmp_path: Path, cell: str, value: object, rule: str) -> None:
-    import openpyxl
-
+def test_single_faults(tmp_path: Path, cell: str, value: object, rule: str, where: str) -> None:
     work = openpyxl.Workbook()
     sheet = work.active
+    sheet.title = "S"
+    work.create_sheet("T")
     sheet["Z1"] = 2
-    for row in range(1, 5):
-        sheet[f"A{row}"] = row
+    for row in range(1, 11):
+        sheet[f"A{row}"] = row * 1.5
         sheet[f"B{row}"] = f"=A{row}*$Z$1"
+    work.save(tmp_path / "none.xlsx")
+    assert findings(tmp_path / "none.xlsx") == []
     sheet[cell] = value
     work.save(tmp_path / "one.xlsx")
-    with Source(tmp_path / "one.xlsx") as source:
-        assert rule in [finding.rule for finding in lint(source)]
+    assert (rule, where) in [(f.rule, str(f.area)) for f in findings(tmp_path / "one.xlsx")]
+
+
+def test_error_values_are_reported_at_their_origin(tmp_path: Path) -> None:
+    with xlsxwriter.Workbook(tmp_path / "error.xlsx") as work:
+        sheet = work.add_worksheet("S")
+        sheet.write_number(0, 0, 0)
+        sheet.write_formula(0, 1, "=1/A1", None, "#DIV/0!")
+        sheet.write_formula(0, 2, "=B1*2", None, "#DIV/0!")
+    (found,) = findings(tmp_path / "error.xlsx")
+    assert (found.rule, str(found.area)) == ("errors", "S!B1")
+    assert "1 cell passes it on" in found.message
+
+
+KERNELS = {
+    "edge": [[1, 1, 1], [0, 0, 0], [-1, -1.1, -1]],
+    "ternary": [[1, 1, 1], [0, 1, 0], [-1, -1, -1]],
+    "sobel": [[1, 0, -1], [2, 0, -2], [1, 0, 1]],
+    "sharpen": [[0, -1, 0], [-1, 5, -1], [0, -1, 1]],
+    "gauss": [[1, 2, 1], [2, 4, 2], [1, 3, 1]],
+}
+GOOD_KERNELS = [
+    [[0, -1, 1], [-1, 1, 0], [1, 0, 0]],
+    [[1, -1, 0], [0, 1, -1], [0, 0, 1]],
+    [[1, 0, -1], [2, 0, -2], [1, 0, -1]],
+    [[0, -1, 0], [-1, 5, -1], [0, -1, 0]],
+    [[1, 2, 1], [2, 4, 2], [1, 2, 1]],
+    [[-2, -1, 0], [-1, 1, 1], [0, 1, 2]],
+    [[0, 0, 0], [0, 1, 0], [0, 0, 0]],
+    [[0.1, 0.1, 0.1], [0.1, 0.2, 0.1], [0.1, 0.1, 0.1]],
+]
+
+
+def kernels(path: Path, values: list[np.ndarray]) -> Path:
+    """An image, and one 6×6 map for each kernel that reads it."""
+    rng = np.random.default_rng(0)
+    with xlsxwriter.Workbook(path) as work:
+        sheet = work.add_worksheet("S")
+        for at in np.ndindex(8, 8):
+            sheet.write_number(*at, rng.random())
+        for index, kernel in enumerate(values):
+            top = 20 * index
+            for at in np.ndindex(*kernel.shape):
+                sheet.write_number(top + at[0], 12 + at[1], kernel[at])
+            for i, j in np.ndindex(9 - len(kernel), 9 - len(kernel)):
+                window = xlsxwriter.utility.xl_range(i, j, i + len(kernel) - 1, j + len(kernel) - 1)
+                weights = xlsxwriter.utility.xl_range_abs(top, 12, top + len(kernel) - 1, 11 + len(kernel))
+                sheet.write_formula(top + i, 20 + j, f"=SUMPRODUCT({window},{weights})")
+    return path
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_stray_kernel_values(name: str, tmp_path: Path) -> None:
+    found = findings(kernels(tmp_path / "k.xlsx", [np.array(KERNELS[name], float)]))
+    assert [f.rule for f in found] == ["stray-value"]
+
+
+def test_good_and_trained_kernels_are_left_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    good = [np.array(k, float) for k in GOOD_KERNELS]
+    trained = [np.round(rng.normal(0, 0.4, (n, n)), d) for n in (3, 5) for d in (1, 2, 8) for _ in range(20)]
+    assert findings(kernels(tmp_path / "k.xlsx", [*good, *trained])) == []
+
+
+def test_json_exit_codes_and_annotated_copy(tmp_path: Path) -> None:
+    made = hand_made(tmp_path / "wrong.xlsx", STYLES["other-sheet"], ("constant", "label"))
+    copy = tmp_path / "marked.xlsx"
+    outcome = CliRunner().invoke(main, ["lint", str(made.path), "--json", "--annotate", str(copy)])
+    assert outcome.exit_code == 1
+    rows = json.loads(outcome.stdout)
+    assert {row["rule"] for row in rows} == {"differs", "wrong-size"}
+    assert {row["rule"] for row in rows} <= set(check_names())
+    work = openpyxl.load_workbook(copy)
+    listed = {work["Findings"].cell(r, 1).value for r in range(4, work["Findings"].max_row + 1)}
+    assert listed == {row["cells"] for row in rows}
+    area = made.planted["constant"]
+    cell = work[area.sheet].cell(area.row0 + 1, area.column0 + 1)
+    assert cell.fill.fgColor.rgb == "FFFFD966"
+    assert "typed over" in cell.comment.text
+    with Source(made.path) as before, Source(copy) as after:
+        assert before.formulas("Net") == after.formulas("Net")
+    again = CliRunner().invoke(main, ["lint", str(made.path), "--annotate", str(copy)])
+    assert again.exit_code == 1
+    assert "--force" in again.stderr
+    clean = hand_made(tmp_path / "clean.xlsx", STYLES["other-sheet"])
+    assert CliRunner().invoke(main, ["lint", str(clean.path)]).exit_code == 0
+
+
+def test_formulas_beyond_all_bounds_are_one_line(tmp_path: Path) -> None:
+    for name, text in {
+        "deep": "=" + "(" * 150 + "A1" + ")" * 150,
+        "long": "=" + "+".join(["A1"] * 5000),
+    }.items():
+        with xlsxwriter.Workbook(tmp_path / f"{name}.xlsx") as work:
+            work.add_worksheet("S").write_formula(0, 1, text)
+        with pytest.raises(LimitError, match="S!B1"):
+            findings(tmp_path / f"{name}.xlsx")
+    with xlsxwriter.Workbook(tmp_path / "most.xlsx") as work:
+        sheet = work.add_worksheet("S")
+        sheet.write_number(0, 0, 1)
+        sheet.write_formula(0, 1, "=" + "ABS(" * 64 + "A1" + ")" * 64)
+        sheet.write_formula(1, 1, "=" + "*".join(["A1"] * 2500))
+    assert findings(tmp_path / "most.xlsx") == []

@@ -19,6 +19,7 @@ from sheetconv.trace.source import Source
 from sheetconv.trace.tree import Skeletons
 
 MOST_AREA = 1_000_000
+_NUMBERED = 5  # running numbers shorter than that may be a kernel's weights
 
 
 @dataclass(frozen=True, order=True)
@@ -153,7 +154,7 @@ class Sheet:
     def _counts(self, line: list[At]) -> bool:
         numbers = [self.values[at] for at in line]
         steps = {b - a for a, b in itertools.pairwise(numbers)}  # type: ignore[operator]
-        return len(line) >= 3 and steps == {1.0} and numbers[0] in (0.0, 1.0)
+        return len(line) >= _NUMBERED and steps == {1.0} and numbers[0] in (0.0, 1.0)
 
     @cached_property
     def blocks(self) -> list[Area]:

@@ -14,6 +14,21 @@ from sheetconv.trace.source import Source
 
 At = tuple[int, int]
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{1,15}(?:[-_][A-Za-z0-9]{1,15}){0,2}", re.ASCII)
+_GENERAL = {
+    "channel",
+    "map",
+    "feature",
+    "plane",
+    "kernel",
+    "filter",
+    "weights",
+    "bias",
+    "unit",
+    "the",
+    "a",
+    "of",
+    "ch",
+}
 _TAKEN = {
     "self",
     "torch",
@@ -78,8 +93,8 @@ def _title(ids: np.ndarray, texts: dict[str, dict[At, str]], network: Network) -
     """The first word of the text just above, or left of, the first cell."""
     sheet, row, column = (int(part) for part in split(ids.ravel()[0]))
     here = texts[network.cells.sheets[sheet]]
-    for at in ((row - 1, column), (row - 2, column), (row - 3, column), (row, column - 1), (row, column - 2)):
-        text = here.get(at)
-        if isinstance(text, str) and (word := _WORD.match(text.strip())):
+    for at in (*((row - k, column) for k in range(1, 5)), (row, column - 1), (row, column - 2)):
+        word = _WORD.match(here[at].strip()) if at in here else None
+        if word and word.group().lower() not in _GENERAL:
             return word.group().lower().replace("-", "_")
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +24,7 @@ from sheetconv.trace.recover.values import Call, Poly, Unrecognised, all_ids, re
 from sheetconv.trace.source import Source
 from sheetconv.trace.tree import Skeletons
 
-_MOST_APART = 64
+_MOST_APART, _LONG = 64, 3
 
 
 @dataclass(frozen=True)
@@ -172,10 +173,10 @@ def _typed(formulas: list[Formula], reader: Reader) -> None:
                     ids.append(cells[reader.cells.kinds(cells) == Kind.NUMBER])
     if not ids:
         return
+    maps = np.concatenate([one.lattice.ravel() for one in formulas])
+    typed = np.setdiff1d(np.concatenate(ids), maps)  # not the numbers typed over formulas
     by_sheet: dict[int, set[tuple[int, int]]] = defaultdict(set)
-    for sheet, row, column in zip(
-        *(part.tolist() for part in split(np.unique(np.concatenate(ids)))), strict=True
-    ):
+    for sheet, row, column in zip(*(part.tolist() for part in split(typed)), strict=True):
         by_sheet[sheet].add((row, column))
     planes: dict[tuple[int, int, int], list[Ids]] = defaultdict(list)
     for sheet, places in by_sheet.items():
@@ -253,15 +254,17 @@ def _level(ready: list[Formula], reader: Reader, network: Network, source: Sourc
 
 def _matches(one: Formula, reader: Reader) -> list[Match]:
     """The map as one part of a layer; a small map whose cells have no common law, cell by cell."""
+    few = 1 < one.count <= _MOST_APART
+    if few and len(one.poly.terms) > _LONG:  # sums over other cells each: rather one layer's units than a map
+        for cells in ([one], apart(one)):
+            with suppress(Unrecognised):
+                return [recognise(cell, reader, layers_only=True) for cell in cells]
     try:
         return [recognise(one, reader)]
     except Unrecognised:
-        if not 1 < one.count <= _MOST_APART:
-            raise
-        try:
-            return [recognise(cell, reader) for cell in apart(one)]
-        except Unrecognised:
-            pass
+        if few:
+            with suppress(Unrecognised):
+                return [recognise(cell, reader) for cell in apart(one)]
         raise
 
 

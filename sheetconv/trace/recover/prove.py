@@ -35,13 +35,23 @@ class Difference:
     reason: str
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A layer: its torch code, the cells that it stands for in the order of its output, the largest relative error."""
+
+    name: str
+    code: str
+    places: list[tuple[str, int, int]]
+    error: float
+
+
 @dataclass
 class Report:
     """The outcome.
 
     Attributes:
         model, weights: the files written.
-        layers: (name, torch code, cells, largest relative error) of each layer.
+        layers: each layer as compared.
         cells: number of cells compared.
         differences: where the workbook departs from the network, at the origin.
         follow: number of cells that differ because they read those.
@@ -51,7 +61,7 @@ class Report:
     model: str
     weights: str
     engine: str
-    layers: list[tuple[str, str, int, float]] = field(default_factory=list)
+    layers: list[Compared] = field(default_factory=list)
     cells: int = 0
     differences: list[Difference] = field(default_factory=list)
     follow: int = 0
@@ -65,6 +75,15 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
         return {**asdict(self), "agrees": self.agrees} | {
+            "layers": [
+                {
+                    "name": c.name,
+                    "code": c.code,
+                    "cells": list(map(str, rectangles(c.places))),
+                    "error": c.error,
+                }
+                for c in self.layers
+            ],
             "differences": [{**asdict(d), "area": str(d.area)} for d in self.differences],
             "unread": [{**asdict(u), "area": str(u.area)} for u in self.unread],
         }
@@ -140,12 +159,11 @@ def _compare(network: Network, steps: dict[str, np.ndarray], source: Source, rep
             int(i): (float(f), float(e))
             for i, f, e in zip(tensor.ids[bad], found[bad], expected[bad], strict=True)
         }
-        good = float(error[~bad].max(initial=0))
         code = tensor.layer.expression.format(
             *(t.name for t in tensor.layer.inputs), self=f"self.{tensor.name}"
         )
         report.layers.append(
-            (tensor.name, code, tensor.ids.size, good if not bad.any() else float(error.max()))
+            Compared(tensor.name, code, network.cells.places(tensor.ids), float(error.max(initial=0)))
         )
         report.cells += tensor.ids.size
         for cell in tensor.layer.doubtful:

@@ -81,7 +81,7 @@ def windows(reads: list[Ids], positions: Positions, tensors: Tensors, cells: Cel
     stride = tuple(strides[k].pop() if strides[k] else 1 for k in (0, 1))
     doubtful = np.zeros(len(positions), bool)
     elements = []
-    for index, tensor, channel, mine, y, x in found:
+    for index, tensor, common, mine, y, x in found:
         down, right = y - stride[0] * positions[:, 0], x - stride[1] * positions[:, 1]
         top, left = int(np.median(down[mine])), int(np.median(right[mine]))
         _, rows, columns = tensors.all[tensor].ids.shape
@@ -89,7 +89,7 @@ def windows(reads: list[Ids], positions: Positions, tensors: Tensors, cells: Cel
         within = (predicted[0] >= 0) & (predicted[0] < rows) & (predicted[1] >= 0) & (predicted[1] < columns)
         wrong = np.where(mine, (down != top) | (right != left), within | ~_empty(reads[index], cells))
         doubtful |= wrong
-        elements.append(Element(index, tensor, channel, top, left))
+        elements.append(Element(index, tensor, common, top, left))
     if doubtful.mean() > _MOST_DOUBTFUL:
         raise Unrecognised("its windows do not follow one law")
     return Windows(elements, (stride[0], stride[1]), doubtful)

@@ -20,7 +20,8 @@ def check(sheet: Sheet) -> Iterator[Finding]:
             origins.setdefault(str(sheet.values[at]), []).append(at)
     for value, cells in origins.items():
         for area in rectangles((sheet.name, *at) for at in cells):
-            passed = f"; {len(wrong) - len(cells)} cells pass it on" if len(wrong) > len(cells) else ""
+            more = len(wrong) - sum(map(len, origins.values()))
+            passed = f"; {more} cell{'s pass' if more > 1 else ' passes'} it on" if more else ""
             yield Finding(area, "errors", f"the value is {value}{passed}", "a number")
     for grid in sheet.maps:
         text = sheet.formulas[grid.first]

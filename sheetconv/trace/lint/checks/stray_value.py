@@ -86,6 +86,9 @@ def _lines(values: np.ndarray) -> _Stray | None:
         common, count = Counter(lines[odd[0]].tolist()).most_common(1)[0]
         if count == len(lines[odd[0]]) - 1 >= 2:
             j = next(j for j, v in enumerate(lines[odd[0]]) if v != common)
+            alone = all(v == common for i, line in enumerate(lines) if i != odd[0] for v in line)
+            if alone and (common == 0 or len(_symmetries(values)) > 1):
+                continue  # one weight among equal ones: a kernel that picks or stresses a pixel
             at = (odd[0], j) if name == "row" else (j, odd[0])
             return _Stray(at, common, f"each {name} of the kernel has one value but for this cell")
     return None
@@ -101,17 +104,25 @@ def _symmetries(values: np.ndarray) -> set[str]:
 
 
 def _mirrors(values: np.ndarray) -> _Stray | None:
-    """One other value would give the kernel two symmetries more."""
+    """One other value would give the kernel two symmetries more, and three or more in all."""
     if len(set(values.ravel())) > values.size // 2 + 1:
         return None
     have, found = _symmetries(values), []
     candidates = {*values.ravel().tolist(), *(-values).ravel().tolist(), 0.0}
+    middle = tuple(n // 2 if n % 2 else -1 for n in values.shape)
     for at in np.ndindex(values.shape):
+        if have and at == middle:
+            continue  # which may well stand out
         for value in sorted(candidates - {values[at]}):
             tried = values.copy()
             tried[at] = value
             gained = _symmetries(tried)
-            if len(gained) >= len(have) + 2 and have <= gained and not np.all(tried == tried.flat[0]):
+            if (
+                len(gained) >= max(len(have) + 2, 3)
+                and np.any(tried)
+                and have <= gained
+                and not np.all(tried == tried.flat[0])
+            ):
                 found.append((len(gained), _in_pattern(tried), at, value))
     if not found:
         return None
@@ -128,6 +139,8 @@ def _in_pattern(values: np.ndarray) -> int:
 
 def _few_values(values: np.ndarray) -> _Stray | None:
     """All values but one are small whole numbers, several of them repeated."""
+    if len(_symmetries(values)) > 1:
+        return None  # the odd one stands where it should, in the centre
     whole = (values == np.round(values)) & (np.abs(values) <= _PLAIN)
     if (~whole).sum() == 1 and len(set(np.abs(values[whole]).tolist())) <= 3 and np.any(values[whole]):
         at = np.argwhere(~whole)[0]
@@ -142,7 +155,12 @@ def _few_values(values: np.ndarray) -> _Stray | None:
     sizes = Counter(np.abs(values).ravel().tolist())
     rare = [v for v, n in sizes.items() if n == 1]
     common = [v for v, n in sizes.items() if n > 1]
-    if len(rare) == 1 and len(common) in (1, 2) and values.size - 1 == sum(sizes[v] for v in common):
+    if (
+        len(rare) == 1
+        and rare[0] != round(rare[0])
+        and len(common) in (1, 2)
+        and values.size - 1 == sum(sizes[v] for v in common)
+    ):
         i, j = (int(k) for k in np.argwhere(np.abs(values) == rare[0])[0])
         if not _symmetries(values) and values.size >= 9:
             return _Stray((i, j), None, "every other weight occurs several times")

@@ -9,13 +9,14 @@ from sheetconv.trace.recover.reader import Formula, Match, Reader
 from sheetconv.trace.recover.recognise import pointwise, pool, products, softmax
 from sheetconv.trace.recover.values import Unrecognised
 
-ORDER = (softmax, pool, products, pointwise)
+LAYERS = (softmax, pool, products)
+ORDER = (*LAYERS, pointwise)
 
 
-def recognise(formula: Formula, reader: Reader) -> Match:
+def recognise(formula: Formula, reader: Reader, *, layers_only: bool = False) -> Match:
     """The layer that a map belongs to. Raises `Unrecognised` with the reasons of all recognisers."""
     reasons: list[str] = []
-    for module in ORDER:
+    for module in LAYERS if layers_only else ORDER:
         try:
             return module.recognise(formula, reader)
         except Unrecognised as error:

@@ -15,6 +15,7 @@ import numpy as np
 from sheetconv.trace.recover.activations import strip, wrap
 from sheetconv.trace.recover.cells import Ids, Kind
 from sheetconv.trace.recover.reader import Formula, Match, Reader, per_cell, planes, vector
+from sheetconv.trace.recover.recognise.pool import times
 from sheetconv.trace.recover.tensors import Layer, Tensor
 from sheetconv.trace.recover.values import Call, Factor, Poly, Unrecognised
 
@@ -76,12 +77,12 @@ def _poly(poly: Poly, writing: _Writing) -> str:
     for term in rest.terms:
         factors = [_factor(f, writing) for f in term.factors]
         if not factors:
-            parts.append(_number(term.coefficient, writing))
+            parts.append(repr(term.coefficient))
             continue
-        product = " * ".join(factors)
-        if term.coefficient not in (1.0, -1.0):
-            product = f"{_number(term.coefficient, writing)} * {product}"
-        parts.append("-" + product if term.coefficient == -1 else product)
+        product = " * ".join(factors).replace(" * (1 / (", " / ((")
+        if abs(term.coefficient) != 1:
+            product += times(abs(term.coefficient))
+        parts.append("-" + product if term.coefficient < 0 else product)
     return " + ".join(parts).replace("+ -", "- ") if parts else "0.0"
 
 
@@ -102,7 +103,7 @@ def _reductions(poly: Poly, writing: _Writing) -> tuple[Poly, list[str]]:
     rest = Poly(tuple(t for t in poly.terms if t not in still))
     sum_ = f"{_operand(whole, None, None, writing)}.sum(1, keepdim=True)"
     factor = still[0].coefficient
-    return rest, [sum_ if factor == 1 else f"{_number(factor, writing)} * {sum_}"]
+    return rest, [sum_ if factor == 1 else f"{factor!r} * {sum_}"]
 
 
 def _whole(ids: list[int], reader: Reader) -> int | None:
@@ -129,7 +130,11 @@ def _factor(factor: Factor, writing: _Writing) -> str:
         if condition is None or condition.name not in _LOGICAL or not writing.tensors:
             raise Unrecognised("a condition that is not read")
         like = _operand(writing.tensors[0], writing.channels[0], writing.places[0], writing)
-        parts[1:] = [f"{p} + torch.zeros_like({like})" for p in parts[1:]]  # numbers in the tensor's own type
+        for k in (1, 2):  # numbers in the tensor's own type
+            plain = factor.of[k].constant is not None
+            parts[k] = (
+                f"torch.full_like({like}, {parts[k]})" if plain else f"{parts[k]} + torch.zeros_like({like})"
+            )
     if len(parts) != _FUNCTIONS[factor.name].count("{"):
         raise Unrecognised(f"{factor.name} with {len(parts)} arguments")
     return _FUNCTIONS[factor.name].format(*parts)

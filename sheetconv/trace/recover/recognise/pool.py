@@ -94,7 +94,7 @@ def _build(tensor: Tensor, matches: list[Match], reader: Reader) -> tuple[Ids, L
         else:
             step = step or f", {size(stride)}"
             pooled = f"F.avg_pool2d({source}, {size(kernel)}{step}, divisor_override=1)"
-            expression = pooled + _times(first.factor)
+            expression = pooled + times(first.factor)
     return planes(matches), Layer("pool", [tensor], wrap(expression, first.activations), doubtful=doubtful)
 
 
@@ -123,10 +123,11 @@ def _reduced(kind: str, factor: float, source: str, count: int) -> str:
         return f"{source}.amax((2, 3))"
     if kind == "mean" or abs(factor * count - 1) < 1e-12:
         return f"{source}.mean((2, 3))"
-    return f"{source}.sum((2, 3))" + _times(factor)
+    return f"{source}.sum((2, 3))" + times(factor)
 
 
-def _times(factor: float) -> str:
+def times(factor: float) -> str:
+    """``/ 144`` for 1/144, else ``* factor``; empty for 1."""
     inverse = 1 / factor
     if factor == 1:
         return ""
@@ -152,7 +153,7 @@ def _whole_vector(
     mean = kind == "mean" or (kind == "sum" and abs(factor * count - 1) < 1e-12)
     expression = {"max": "{0}.amax(1, keepdim=True)", "sum": "{0}.sum(1, keepdim=True)"}.get(kind, "")
     expression = (
-        "{0}.mean(1, keepdim=True)" if mean else expression + (_times(factor) if kind == "sum" else "")
+        "{0}.mean(1, keepdim=True)" if mean else expression + (times(factor) if kind == "sum" else "")
     )
 
     def build(matches: list[Match], _: Reader) -> tuple[Ids, Layer]:
