@@ -42,6 +42,7 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "compact-cnn-wide": lambda: compact_cnn((28, 56, 100)),
     "fashion-cnn": fashion_cnn,
     "fashion-cnn-wide": lambda: fashion_cnn((64, 128, 128)),
+    "fashion-cnn-large": lambda: fashion_cnn((128, 256, 384)),
     "autoencoder": autoencoder,
     "shuffle-autoencoder": shuffle_autoencoder,
     "lenet5": lenet5,

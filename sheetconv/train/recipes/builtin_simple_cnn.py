@@ -1,4 +1,4 @@
-"""The lesson's simple CNN with no data at hand."""
+"""The lesson's simple CNN with no data at hand; settings of tests/benchmarks/handwriting_worth.py."""
 
 from sheetconv.train.recipes import Recipe
 
@@ -6,11 +6,11 @@ RECIPE = Recipe(
     summary="the lesson's simple CNN on handwriting that sheetconv draws itself: needs no download",
     net="simple-cnn",
     dataset="builtin",
-    epochs=10,
-    label_smoothing=0.1,
-    opt="adamw",
-    lr=0.02,
-    weight_decay=0.01,
+    epochs=8,
+    opt="muon",
+    lr=0.05,
+    schedule="linear",
     warm_up=0.2,
-    batch_size=128,
+    label_smoothing=0.1,
+    fresh=True,
 )

@@ -5,6 +5,7 @@ from sheetconv.train.recipes import Recipe
 RECIPE = Recipe(
     summary="a network of 69,000 parameters on MNIST, affine augmentation, averaged weights",
     net="compact-cnn",
+    batch_size=128,
     dataset="mnist",
     epochs=8,
     opt="muon",
