@@ -15,12 +15,15 @@ import platform
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import training_speed
+
+from sheetconv.train import recipes
+from sheetconv.train.folder import LAST
 
 MINUTE = 60
 
@@ -96,8 +99,9 @@ def hub_cache(data: Path, out: Path) -> Path:
 def train(recipe: str, options: tuple[str, ...], seed: int, folder: Path) -> dict[str, Any]:
     """`run.json` of the run in `folder`, which is begun, gone on with, or only read."""
     about = folder / "run.json"
-    if not about.is_file() or not json.loads(about.read_text())["finished"]:
-        more = ["--resume"] if (folder / "last.safetensors").is_file() else ["--force"]
+    known = json.loads(about.read_text()) if about.is_file() else {}
+    if not (known.get("finished") and same(known["settings"], recipe, options)):
+        more = ["--resume"] if known and not known["finished"] and (folder / LAST).is_file() else ["--force"]
         code = "from sheetconv.cli import main; main()"
         command = [sys.executable, "-c", code, "train", recipe, *options, "--seed", str(seed)]
         subprocess.run(
@@ -106,6 +110,13 @@ def train(recipe: str, options: tuple[str, ...], seed: int, folder: Path) -> dic
         )
     found: dict[str, Any] = json.loads(about.read_text())
     return found
+
+
+def same(settings: dict[str, Any], recipe: str, options: tuple[str, ...]) -> bool:
+    """Whether a finished run was by the recipe as it is now, but for what the options set."""
+    given = {option.lstrip("-").partition("=")[0].replace("-", "_") for option in options}
+    now = asdict(recipes.load(recipe))
+    return all(settings.get(key) == value for key, value in now.items() if key not in {*given, "summary"})
 
 
 def measure(row: Row, out: Path) -> dict[str, Any]:
