@@ -12,7 +12,7 @@ from torch import nn
 from sheetconv.nets.autoencoders import shuffle_autoencoder
 from sheetconv.nets.classic import lenet5, resnet20
 from sheetconv.nets.lesson import ConvExample, autoencoder, conv, conv_example, deconv, mlp, simple_cnn
-from sheetconv.nets.norm import compact_cnn, fashion_cnn, simple_cnn_bn
+from sheetconv.nets.norm import compact_cnn, fashion_cnn, simple_cnn_bn, strided_cnn
 
 __all__ = [
     "INPUT_SHAPES",
@@ -31,6 +31,7 @@ __all__ = [
     "shuffle_autoencoder",
     "simple_cnn",
     "simple_cnn_bn",
+    "strided_cnn",
 ]
 
 NETS: dict[str, Callable[[], nn.Module]] = {
@@ -39,7 +40,7 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "simple-cnn": simple_cnn,
     "simple-cnn-bn": simple_cnn_bn,
     "compact-cnn": compact_cnn,
-    "compact-cnn-wide": lambda: compact_cnn((28, 56, 100)),
+    "strided-cnn": strided_cnn,
     "fashion-cnn": fashion_cnn,
     "fashion-cnn-wide": lambda: fashion_cnn((64, 128, 128)),
     "fashion-cnn-large": lambda: fashion_cnn((128, 256, 384)),

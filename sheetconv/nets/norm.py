@@ -41,17 +41,27 @@ def pooled(ni: int, nf: int) -> nn.Sequential:
     )
 
 
-def compact_cnn(widths: tuple[int, int, int] = (20, 40, 64)) -> nn.Module:
-    """A small network for digits: 69,000 parameters and 4.4 million multiply-adds with the widths given here."""
-    a, b, c = widths
+def compact_cnn() -> nn.Module:
+    """A small network for digits: 69,000 parameters and 4.4 million multiply-adds."""
     return nn.Sequential(
-        conv_bn(1, a, ks=5, stride=2),  # 14×14
-        conv_bn(a, b),
+        conv_bn(1, 20, ks=5, stride=2),  # 14×14
+        conv_bn(20, 40),
         nn.MaxPool2d(2),  # 7×7
-        conv_bn(b, c),
-        conv_bn(c, c),
+        conv_bn(40, 64),
+        conv_bn(64, 64),
         nn.MaxPool2d(2),  # 3×3
-        *_head(c, 3),
+        *_head(64, 3),
+    )
+
+
+def strided_cnn() -> nn.Module:
+    """Wider and cheaper, with strides instead of pooling: 121,000 parameters, 3.5 million multiply-adds."""
+    return nn.Sequential(
+        conv_bn(1, 20, ks=5, stride=2),  # 14×14
+        conv_bn(20, 56, stride=2),  # 7×7
+        conv_bn(56, 72),
+        conv_bn(72, 112, stride=2),  # 4×4
+        *_head(112, 4),
     )
 
 

@@ -100,8 +100,9 @@ def train(recipe: str, options: tuple[str, ...], seed: int, folder: Path) -> dic
     """`run.json` of the run in `folder`, which is begun, gone on with, or only read."""
     about = folder / "run.json"
     known = json.loads(about.read_text()) if about.is_file() else {}
-    if not (known.get("finished") and same(known["settings"], recipe, options)):
-        more = ["--resume"] if known and not known["finished"] and (folder / LAST).is_file() else ["--force"]
+    fits = bool(known) and same(known["settings"], recipe, options)
+    if not (fits and known["finished"]):
+        more = ["--resume"] if fits and (folder / LAST).is_file() else ["--force"]
         code = "from sheetconv.cli import main; main()"
         command = [sys.executable, "-c", code, "train", recipe, *options, "--seed", str(seed)]
         subprocess.run(
