@@ -195,8 +195,11 @@ def table(book: Book, device: torch.device) -> str:
         cells = [
             row["name"],
             f"{row['value']:.5g}",
-            "" if row.get("wanted") is None else f"{row['wanted']:g}",
-            "yes" if row["held"] else "NO",
+            ""
+            if row.get("wanted") is None
+            else f"{row['wanted']:g}"
+            + (f" in {row['seconds_wanted']:g} s" if row.get("seconds_wanted") else ""),
+            "" if row.get("wanted") is None else "yes" if row["held"] else "NO",
             f"{row['seconds']:.1f}" if "seconds" in row else "",
             f"{row['images_per_s']:,.0f}",
             f"{row['wait_share']:.1%}" if "wait_share" in row else "",
