@@ -12,6 +12,22 @@ from sheetconv.cli.build_workbook import _shape
 @click.argument("network", metavar="MODEL|BOOK")
 @click.option("--layer", help="Only this layer (a name of the table).")
 @click.option("--unit", help="One unit of --layer, c,i,j from zero: its exact pixels.")
+@click.option(
+    "--effective", is_flag=True, help="How much say each pixel has in the unit (default: the middle one)."
+)
+@click.option("--png", type=click.Path(path_type=Path), help="The effective field as a picture.")
+@click.option(
+    "--add-sheet",
+    type=click.Path(path_type=Path),
+    help="The BOOK with the effective field as one more sheet.",
+)
+@click.option(
+    "--images", type=click.IntRange(1, 1000), default=50, show_default=True, help="Images to average over."
+)
+@click.option(
+    "--dataset", help="Whose images (see build-workbook); default: MNIST, else built-in handwriting."
+)
+@click.option("--force", is_flag=True, help="Overwrite the picture or workbook.")
 @click.option("--prove", is_flag=True, help="Check every unit: arithmetic = formulas = torch's gradient.")
 @click.option(
     "--sample", default=2000, show_default=True, help="Units per layer that --prove checks at most."
@@ -19,16 +35,37 @@ from sheetconv.cli.build_workbook import _shape
 @click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file for the MODEL.")
 @click.option("--input-shape", callback=_shape, help="Sizes of the MODEL's input, such as 3,32,32.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(network: str, layer: str | None, unit: str | None, prove: bool, **options: Any) -> None:
+def command(
+    network: str,
+    layer: str | None,
+    unit: str | None,
+    effective: bool,
+    png: Path | None,
+    add_sheet: Path | None,
+    prove: bool,
+    **options: Any,
+) -> None:
     """Show how much of the image each layer of a network sees, and which pixels have the say.
 
     MODEL is a network's name or path/to/file.py:name (the file is run), BOOK a workbook. Every layer has its
     receptive field's size, jump (from unit to unit) and start (the centre of the first unit's), in pixels.
     """
+    from sheetconv.files import check_target
     from sheetconv.trace.fields.command import Fields, opened
 
     found = opened(network, options["weights"], options["input_shape"])
     fields = Fields(found, layer, unit)
+    if effective or png or add_sheet:
+        from sheetconv.trace.fields.picture import draw
+
+        for target in (png, add_sheet):
+            if target:
+                check_target(target, force=options["force"])
+        weighed = fields.weigh(options["images"], options["dataset"])
+        if png:
+            draw(weighed, png, force=options["force"])
+        if add_sheet:
+            fields.add_sheet(add_sheet, force=options["force"])
     if prove:
         fields.prove(options["sample"])
     click.echo(fields.json() if options["as_json"] else fields.text())

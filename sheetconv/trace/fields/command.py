@@ -9,6 +9,8 @@ from typing import Any
 from sheetconv.errors import UsageError
 from sheetconv.graph.tensor import Tensor
 from sheetconv.trace.fields import boxes, report
+from sheetconv.trace.fields.added import add_sheet, facts
+from sheetconv.trace.fields.effective import Effective, centre_unit, effective, images_for
 from sheetconv.trace.fields.network import Network, of_book, of_model
 from sheetconv.trace.fields.proof import Proof, prove
 from sheetconv.trace.paths import flat_unit, path_counts
@@ -40,6 +42,8 @@ class Fields:
         self.unit = _unit(self.layer, unit) if self.layer is not None and unit else None
         self.rows = report.rows(network, None if self.layer is None else [self.layer])
         self.proof: Proof | None = None
+        self.effective: Effective | None = None
+        self.sheet = ""
 
     @property
     def proven(self) -> bool:
@@ -51,6 +55,25 @@ class Fields:
         if most < 1:
             raise UsageError("--sample takes a number of units, 1 or more")
         self.proof = prove(self.network, None if self.layer is None else [self.layer], most)
+
+    def weigh(self, images: int, dataset: str | None) -> Effective:
+        """Find the effective field of the unit, by default the one in the middle of the layer."""
+        if self.layer is None:
+            raise UsageError(
+                "an effective field is that of one unit; give --layer, and --unit for another than the middle one"
+            )
+        self.unit = self.unit or centre_unit(self.layer)
+        self.effective = effective(
+            self.network, self.layer, self.unit, images_for(self.network, dataset, images)
+        )
+        return self.effective
+
+    def add_sheet(self, out: Path, *, force: bool) -> None:
+        """Add the effective field to a copy of the workbook, as a sheet."""
+        if self.network.path is None:
+            raise UsageError("--add-sheet adds to a workbook; give one of ours in place of the model")
+        assert self.effective is not None
+        self.sheet = add_sheet(self.network.path, out, self.effective, report.rows(self.network), force=force)
 
     def box(self) -> boxes.Box | None:
         """The exact pixel box of the unit, None where it sees padding only."""
@@ -69,6 +92,10 @@ class Fields:
             lines.append(
                 f"unit {','.join(map(str, self.unit[1:]))} of {self.layer.name} sees {boxes.text(self.box())}"
             )
+        if self.effective is not None:
+            lines += _said(self.effective)
+        if self.sheet:
+            lines.append(f"added the sheet {self.sheet!r}")
         if self.proof is not None:
             lines += [str(d) for d in self.proof.disagreements[:_MOST_LINES]]
             lines.append(self.proof.verdict())
@@ -84,6 +111,16 @@ class Fields:
         }
         if self.unit is not None and self.layer is not None:
             document["unit"] = {"layer": self.layer.name, "index": list(self.unit[1:]), "box": self.box()}
+        if self.effective is not None:
+            found = self.effective
+            document["effective"] = {
+                "images": found.images.source,
+                "active_in": found.active,
+                **{
+                    key: {"map": getattr(found, key).tolist()} | (vars(say) if say else {})
+                    for key, say in found.say.items()
+                },
+            }
         if self.proof is not None:
             document["proof"] = {
                 "agrees": self.proof.agrees,
@@ -94,6 +131,15 @@ class Fields:
                 "disagreements": [vars(d) for d in self.proof.disagreements],
             }
         return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _said(found: Effective) -> list[str]:
+    lines = [
+        f"effective field, over {found.images.source} (the unit has a gradient in {found.active} of them):"
+    ]
+    for key, say in found.say.items():
+        lines.append(f"  {key:8}  " + "; ".join(facts(say)))
+    return lines
 
 
 def _unit(layer: Tensor, text: str) -> tuple[int, ...]:

@@ -47,15 +47,24 @@ def rows(network: Network, layers: Sequence[Tensor] | None = None) -> list[Row]:
     return [Row(t.name, t.operator, t.shape[1:], found[t]) for t in chosen]
 
 
-def table(found: Sequence[Row]) -> str:
-    """The table as text; two numbers (rows×columns) only where the axes differ."""
-    cells = [["layer", "operator", "shape", "size", "jump", "start", "padding"]]
+HEADER = ("layer", "operator", "shape", "size", "jump", "start", "padding")
+
+
+def lines_of(found: Sequence[Row]) -> list[list[str]]:
+    """The cells of the table; two numbers (rows×columns) only where the axes differ."""
+    cells = []
     for row in found:
         sizes = _both([_size(r) for r in row.reaches])
         jumps = _both(["–" if _jump(r) is None else f"{r.jump:g}" for r in row.reaches])
         starts = _both(["–" if r.uneven else f"{r.start:g}" for r in row.reaches])
         padding = _both([str(r.window.padding if r.window else 0) for r in row.reaches])
         cells.append([row.layer, row.operator, "×".join(map(str, row.shape)), sizes, jumps, starts, padding])
+    return cells
+
+
+def table(found: Sequence[Row]) -> str:
+    """The table as text, with what its signs mean."""
+    cells = [list(HEADER), *lines_of(found)]
     widths = [max(len(line[k]) for line in cells) for k in range(7)]
     lines = [
         "  ".join(
@@ -63,10 +72,11 @@ def table(found: Sequence[Row]) -> str:
         )
         for line in cells
     ]
-    return "\n".join([*lines, *_notes(found)])
+    return "\n".join([*lines, *notes_of(found)])
 
 
-def _notes(found: Sequence[Row]) -> list[str]:
+def notes_of(found: Sequence[Row]) -> list[str]:
+    """What the numbers and signs of a table mean, a line each."""
     reaches = [r for row in found for r in row.reaches]
     notes = [
         "size, jump and start (the centre of the first unit's field) are in pixels of the input, counted from 0"
