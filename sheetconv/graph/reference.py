@@ -36,13 +36,23 @@ def _nth(pick: Any, stack: Any) -> Any:
     return stack[number - 1]
 
 
+def _drawn(source: Any, pick: Any, stack: Any) -> Any:
+    if source.item() != 0:
+        raise WorkbookError(
+            "random numbers by RAND() are new at every calculation; there is nothing to compare"
+        )
+    return _nth(pick, stack).unsqueeze(0)
+
+
 # What torch has no single operator for: an element of a tuple result; number `pick` (counted from 1) of a
-# stack, with a batch axis or without; the part of a map at a row and column (counted from 0).
+# stack, with a batch axis or without; the part of a map at a row and column (counted from 0); number `pick` of a
+# stack of fixed random numbers, unless a switch asks for new ones.
 _OWN = {
     "getitem": lambda values, which: values[which],
     "choose": lambda pick, stack: _nth(pick, stack).unsqueeze(0),
     "nth": _nth,
     "window": _window,
+    "drawn": _drawn,
 }
 
 

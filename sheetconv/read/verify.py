@@ -198,12 +198,27 @@ def _reference(
         mask = torch.from_numpy(typed).to(computed.device)
         return torch.where(mask, chosen, computed.reshape(tensor.shape)).reshape(tensor.state_shape)
 
+    _refuse_random(manifest, stored, path)
     try:
         result = evaluate(manifest.graph, stored, device, typed_over)
         return {t: v.cpu().reshape(t.shape).numpy() for t, v in result.items()}, overwritten
     except _MISFITS as error:
         reason = " ".join(str(error).split())[:120]
         raise WorkbookError(f"{path}: the manifest's operators do not fit its tensors ({reason})") from error
+
+
+def _refuse_random(manifest: Manifest, stored: Mapping[Tensor, Any], path: Path) -> None:
+    """Raise `WorkbookError` while a switch lets a page draw with RAND(): no two calculations agree then."""
+    for tensor in manifest.graph:
+        if tensor.operation is None or tensor.operation.target != "drawn":
+            continue
+        switch = next(tensor.operation.tensors())
+        if switch in stored and float(stored[switch].reshape(-1)[0]) != 0:
+            place = manifest.places[switch]
+            raise WorkbookError(
+                f"{path}: {_address(place, (0,) * len(switch.shape))} is not 0, so {tensor.name} comes from RAND(), new at "
+                "every calculation, and cannot be compared; set the cell to 0 (fixed random numbers) and verify again"
+            )
 
 
 def _compare(place: Place, found: np.ndarray, expected: FloatArray) -> Comparison:

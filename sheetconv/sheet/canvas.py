@@ -249,6 +249,14 @@ class Canvas:
         }
         self.sheet.data_validation(r, c, r, c, {**rule, **error})
 
+    def decimal(self, tensor: Tensor, low: float, high: float, span: int = 2) -> None:
+        """A yellow cell to type a number from `low` to `high` into."""
+        bold = {"bold": True, "bg_color": PICK, "border": 1, "border_color": CHOSEN}
+        self.tensor(tensor, form="General", size=self.pt(12), span=span, properties=bold)
+        rule = {"validate": "decimal", "criteria": "between", "minimum": low, "maximum": high}
+        error = {"error_title": self.page.shared("no_choice")[:32], "error_message": f"{low} … {high}"}
+        self.sheet.data_validation(*self.draft.places[tensor].box(), {**rule, **error})
+
     def formula(
         self, row: int, column: int, text: str, value: Any, size: float = 11, span: int = 1, **properties: Any
     ) -> None:

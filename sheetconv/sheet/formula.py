@@ -95,6 +95,8 @@ class Printer:
             case Negative(operand):
                 inner = self._wrapped(operand, _SIGN, env, n)
                 return Text([f"-{t}" for t in inner], _SIGN)
+            case Call(function, ()):
+                return Text([f"{function}()"] * n)
             case Call(function, arguments):
                 parts = [self._text(a, env, n).cells for a in arguments]
                 return Text([f"{function}({','.join(p)})" for p in zip(*parts, strict=True)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Dense(Page):
 
         self.left, self.top, self.table = LEFT, TOP, LEFT + _TABLE
         state = self.options["weights"]
-        self.maps = self._pooled()
+        self.maps = pooled_maps(self, state)
         self.put(self.maps, TOP + 3, LEFT + 1, STAY, (14, 0), DOWN, ACROSS)
         shape = (_CLASSES, 2, _SIDE, _SIDE)
         self.weight = self.stored("weight", state["dense.weight"].double().numpy().reshape(shape))
@@ -50,26 +50,6 @@ class Dense(Page):
         self._softmax()
         self._loss()
         self._pools()
-
-    def _pooled(self) -> Tensor:
-        """The cells of the page of two layers where it is there, else the numbers that they would hold."""
-        for page in self.draft.pages:
-            if isinstance(page, TwoLayersPage) and page.name in self.draft.built:
-                tensor = Tensor(
-                    f"{self.name}.pooled", page.pooled.shape, "input", operator="pooled", signed=False
-                )
-                self.copied(tensor, page.pooled)
-                self.draft.graph.tensors.append(tensor)
-                self.draft.graph.inputs.append(tensor)
-                return tensor
-        import torch
-
-        net = ConvExample()
-        net.load_state_dict(self.options["weights"])
-        image = torch.from_numpy(self.draft.picked.images[:1].reshape(1, 1, 28, 28).copy())
-        with torch.no_grad():
-            pooled = TwoLayers(net.double())(image)[0]
-        return self.stored("pooled", pooled.numpy(), kind="input", signed=False)
 
     def _place_weights(self) -> None:
         number, step, zero = np.arange(_CLASSES), np.arange(_SIDE), np.zeros(_SIDE, dtype=np.int64)
@@ -222,3 +202,23 @@ class Dense(Page):
             if index[1] == 0:
                 canvas.text(row - 1, column, self.label("to_class", number=index[0]), 10, bold=True)
         canvas.tensor(self.weight, "signed", ".00;-.00;0", size=7)
+
+
+def pooled_maps(page: Page, state: Mapping[str, Any]) -> Tensor:
+    """The cells of the page of two layers where it is there, else the numbers that they would hold."""
+    for other in page.draft.pages:
+        if isinstance(other, TwoLayersPage) and other.name in page.draft.built:
+            shape = other.pooled.shape
+            tensor = Tensor(f"{page.name}.pooled", shape, "input", operator="pooled", signed=False)
+            page.copied(tensor, other.pooled)
+            page.draft.graph.tensors.append(tensor)
+            page.draft.graph.inputs.append(tensor)
+            return tensor
+    import torch
+
+    net = ConvExample()
+    net.load_state_dict(state)
+    image = torch.from_numpy(page.draft.picked.images[:1].reshape(1, 1, 28, 28).copy())
+    with torch.no_grad():
+        pooled = TwoLayers(net.double())(image)[0]
+    return page.stored("pooled", pooled.numpy(), kind="input", signed=False)
