@@ -34,6 +34,7 @@ from sheetconv.cli.build_workbook import _shape
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file for the MODEL.")
 @click.option("--input-shape", callback=_shape, help="Sizes of the MODEL's input, such as 3,32,32.")
+@click.option("--image", help="Where the image lies in a workbook of someone else's, SHEET!A1:AB28.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     network: str,
@@ -48,11 +49,18 @@ def command(
     """Show how much of the image each layer of a network sees, and which pixels have the say.
 
     MODEL is a network's name or path/to/file.py:name (the file is run), BOOK a workbook. Every layer has its
-    receptive field's size, jump (from unit to unit) and start (the centre of the first unit's), in pixels.
+    receptive field's size, jump (from unit to unit) and start (the centre of the first unit's), in pixels. In a
+    workbook that sheetconv did not write, blocks of equal formulas are taken as layers, and measured.
     """
+    from sheetconv.errors import UsageError
     from sheetconv.files import check_target
-    from sheetconv.trace.fields.command import Fields, opened
+    from sheetconv.trace.fields.command import Fields, foreign_text, is_foreign, opened
 
+    if is_foreign(network):
+        if effective or png or add_sheet or prove:
+            raise UsageError("that needs weights and layers, which only our own workbooks and models name")
+        click.echo(foreign_text(network, options["image"], layer, unit, options["as_json"]))
+        return
     found = opened(network, options["weights"], options["input_shape"])
     fields = Fields(found, layer, unit)
     if effective or png or add_sheet:

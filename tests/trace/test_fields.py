@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xlsxwriter
 from click.testing import CliRunner
 from torch import nn
+from xlsxwriter.utility import xl_range
 
 from sheetconv.build import Request, build
 from sheetconv.cli import main
@@ -225,3 +227,34 @@ def test_table_says_where_one_number_is_not_enough() -> None:
     text = Fields(network).text()
     assert re.search(r"conv1 +Conv2d 3×1 +1×6×8 +3×1 +1 +1×0 +0", text)
     assert re.search(r"upsample1 .* 3~×1~ +0.5 +0.75×-0.25", text)
+
+
+def test_a_workbook_of_someone_elses_is_measured(tmp_path: Path) -> None:
+    """Convolution by array formulas, pooled cells in every second row and column, no manifest."""
+    path = tmp_path / "foreign.xlsx"
+    work = xlsxwriter.Workbook(path)
+    sheet = work.add_worksheet("net")
+    for r, c in np.ndindex(12, 12):
+        sheet.write(r + 2, c + 1, (r * c) % 5 / 4)
+    for r, c in np.ndindex(3, 3):
+        sheet.write(r + 2, c + 15, r - 1)
+    for r, c in np.ndindex(10, 10):
+        window = xl_range(r + 2, c + 1, r + 4, c + 3)
+        sheet.write_array_formula(r + 2, c + 20, r + 2, c + 20, f"{{=MAX(0,SUM({window}*$P$3:$R$5))}}")
+    for r, c in np.ndindex(5, 5):
+        window = xl_range(2 * r + 2, 2 * c + 20, 2 * r + 3, 2 * c + 21)
+        sheet.write_formula(2 * r + 2, 2 * c + 34, f"=MAX({window})")
+    work.close()
+    run = CliRunner().invoke
+    found = json.loads(run(main, ["receptive-field", str(path), "--json"]).output)
+    assert found["image"] == "net!B3:M14"
+    assert [(row["layer"], row["shape"]) for row in found["layers"]] == [
+        ("net!U3:AD12", [10, 10]),
+        ("net!AI3:AQ11", [5, 5]),
+    ]
+    numbers = [[(a["size"], a["jump"], a["start"]) for a in row["axes"]] for row in found["layers"]]
+    assert numbers == [[(3, 1, 1)] * 2, [(4, 2, 1.5)] * 2]
+    unit = run(main, ["receptive-field", str(path), "--layer", "AK5", "--unit", "1,2"])
+    assert "sees rows 2–5, columns 4–7 of net!B3:M14" in unit.output
+    for arguments in (["--prove"], ["--layer", "A1"], ["--layer", "AK5", "--unit", "5,0"]):
+        assert run(main, ["receptive-field", str(path), *arguments]).exit_code == 2

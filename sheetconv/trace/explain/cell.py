@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from sheetconv.errors import UsageError
 from sheetconv.read.cells import Value
 from sheetconv.trace.area import Area
+from sheetconv.trace.elements import Element, TensorElements
 from sheetconv.trace.explain.terms import Decomposition, Factor, Term, reads
 from sheetconv.trace.explain.values import Unknown, Values, number
 from sheetconv.trace.formula import box, is_address, tokens
-from sheetconv.trace.names import Element, Names
 from sheetconv.trace.source import Cell, Source
 from sheetconv.trace.tree import Apply, Node, Number, Skeletons, Slot
 
@@ -73,7 +73,7 @@ class Explainer:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.values = Values(source)
-        self.names = Names(source)
+        self.names = TensorElements(source)
         self._skeletons = Skeletons(source)
         self._fixed: dict[Cell, set[Area]] = {}
 

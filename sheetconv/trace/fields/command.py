@@ -6,14 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sheetconv.errors import UsageError
 from sheetconv.graph.tensor import Tensor
 from sheetconv.trace.fields import boxes, report
 from sheetconv.trace.fields.added import add_sheet, facts
 from sheetconv.trace.fields.effective import Effective, centre_unit, effective, images_for
-from sheetconv.trace.fields.network import Network, of_book, of_model
+from sheetconv.trace.fields.foreign import measure
+from sheetconv.trace.fields.network import Network, is_ours, of_book, of_model
 from sheetconv.trace.fields.proof import Proof, prove
 from sheetconv.trace.paths import flat_unit, path_counts
+from sheetconv.trace.source import Source
 
 _BOOKS = (".xlsx", ".xlsm")
 _MOST_LINES = 50
@@ -26,6 +30,46 @@ def opened(name: str, weights: Path | None = None, input_shape: tuple[int, ...] 
             raise UsageError("--weights and --input-shape go with a model; a workbook has its own")
         return of_book(Path(name))
     return of_model(name, weights, input_shape)
+
+
+def is_foreign(name: str) -> bool:
+    """Whether `name` is a workbook without a manifest. Raises `WorkbookError` where it cannot be read."""
+    return name.lower().endswith(_BOOKS) and not is_ours(Path(name))
+
+
+def foreign_text(name: str, image: str | None, layer: str | None, unit: str | None, as_json: bool) -> str:
+    """The answer for a workbook of someone else's: what its formulas show."""
+    found = measure(Path(name), image)
+    chosen = found.blocks
+    box = None
+    if layer:
+        with Source(Path(name)) as source:
+            block = found.block(layer, source.sheets)
+        chosen = [block]
+        if unit:
+            at = [int(part) if part.strip().isdecimal() else -1 for part in unit.split(",")]
+            hit: Any = np.flatnonzero((block.places == np.array(at[-2:])).all(1)) if len(at) > 1 else []
+            if not len(hit):
+                sizes = "×".join(map(str, block.row.shape))
+                raise UsageError(
+                    f"--unit {unit} is not in {block.row.layer}, whose shape is {sizes} (counted from 0)"
+                )
+            box = block.boxes[int(hit[0])]
+    rows = [m.row for m in chosen]
+    if as_json:
+        document: dict[str, Any] = {
+            "network": name,
+            "image": str(found.image),
+            "layers": [r.as_dict() for r in rows],
+        }
+        return json.dumps(document | ({"box": box} if unit else {}), indent=2, ensure_ascii=False)
+    lines = [
+        f"The image is taken to be {found.image} (--image names another); blocks of equal formulas are the layers."
+    ]
+    lines.append(report.table(rows))
+    if unit:
+        lines.append(f"unit {unit} of {rows[0].layer} sees {boxes.text(box)} of {found.image}")
+    return "\n".join(lines)
 
 
 class Fields:

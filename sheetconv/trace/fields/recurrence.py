@@ -144,8 +144,8 @@ class _Reads:
             except IndexError:  # a table for the positions that exist
                 return None
             low, high = np.minimum(low, at.min(-1)), np.maximum(high, at.max(-1))
-        line = _line((low + high) / 2)
-        return None if line is None else line[0]
+        found = line((low + high) / 2)
+        return None if found is None else found[0]
 
 
 def _step(reads: _Reads, source: Tensor, before: Reach) -> Reach:
@@ -184,12 +184,12 @@ def _moving(
     reads: _Reads, source: Tensor, before: Reach, own: int, at: IntArray, low: IntArray, high: IntArray
 ) -> Reach:
     n, count = len(before.interior), reads.tensor.shape[own]
-    line = _line((low + high) / 2) if len(at) > 3 else None
-    if line is None:
+    found = line((low + high) / 2) if len(at) > 3 else None
+    if found is None:
         stride = reads.beyond(source, before.axis or 0, own) or n / count
         regular = np.ones(len(at), bool)
     else:
-        stride, regular = line
+        stride, regular = found
     residue = np.stack([low - stride * at, high - stride * at])
     inner = residue[:, regular]
     span = float((high - low)[regular].max())
@@ -218,8 +218,8 @@ def _moving(
     )
 
 
-def _line(centre: np.ndarray) -> tuple[float, np.ndarray] | None:
-    """Slope of windows that repeat after a few units, and which units lie in the middle part that shows it."""
+def line(centre: np.ndarray) -> tuple[float, np.ndarray] | None:
+    """Slope of centres (n,) of windows that repeat after a few units, and which units lie in the middle part that shows it."""
     for period in range(1, min(_LONGEST_PERIOD, len(centre) - 1) + 1):
         steps = centre[period:] - centre[:-period]
         first, last = len(steps) // 4, max(len(steps) // 4 + 1, -(-3 * len(steps) // 4))

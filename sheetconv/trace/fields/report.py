@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from sheetconv.graph.expr import tensors_read
 from sheetconv.graph.tensor import Tensor
 from sheetconv.trace.fields.network import Network
 from sheetconv.trace.fields.recurrence import Reach, Reaches, recurrence
@@ -44,7 +45,16 @@ def rows(network: Network, layers: Sequence[Tensor] | None = None) -> list[Row]:
     """The table of a network: all its layers, or those given."""
     found = recurrence(network.graph, network.pixels)
     chosen = network.layers() if layers is None else layers
-    return [Row(t.name, t.operator, t.shape[1:], found[t]) for t in chosen]
+    return [Row(t.name, t.operator, t.shape[1:], _with_fused(network, t, found)) for t in chosen]
+
+
+def _with_fused(network: Network, tensor: Tensor, found: Mapping[Tensor, Reaches]) -> Reaches:
+    """Reaches whose window is that of the layer that a ReLU is written into, where it has no cells of its own."""
+    reads = tensors_read(tensor.expr) if tensor.expr is not None else []
+    inner = [t for t in reads if t in found and network.places and t not in network.places]
+    if len(inner) != 1 or len(reads) != 1:
+        return found[tensor]
+    return tuple(replace(r, window=w.window) for r, w in zip(found[tensor], found[inner[0]], strict=True))
 
 
 HEADER = ("layer", "operator", "shape", "size", "jump", "start", "padding")

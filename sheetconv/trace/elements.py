@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from sheetconv.sheet.layout import Place
-from sheetconv.sheet.manifest import SHEET
 from sheetconv.trace.area import Area
+from sheetconv.trace.naming import Names
 from sheetconv.trace.source import Cell, Source
 
 _WORDS = {"input": "pixel", "parameter": "weight", "activation": "activation"}
@@ -29,25 +28,16 @@ class Element:
         return f"{self.tensor}[{','.join(map(str, self.index))}]"
 
 
-class Names:
+class TensorElements:
     """The elements that cells of an open workbook hold, from its manifest (none without one)."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._known: dict[Place, dict[tuple[int, int], int]] = {}
-
-    @cached_property
-    def places(self) -> list[Place]:
-        """Where the manifest says that tensors lie; raises `WorkbookError` where it is damaged."""
-        if SHEET not in self.source.sheets:
-            return []
-        from sheetconv.read.verify import read_manifest
-
-        return list(read_manifest(self.source.book, Path(self.source.book.path)).places.values())
+        self._tables: dict[int, dict[tuple[int, int], int]] = {}
 
     @cached_property
     def _boxes(self) -> list[tuple[Area, Place]]:
-        return [(Area(p.sheet, *p.box()), p) for p in self.places]
+        return [(Area(p.sheet, *p.box()), p) for p in Names(self.source).places.values()]
 
     def element(self, cell: Cell) -> Element | None:
         """The element in a cell; None for a cell of no tensor."""
@@ -65,10 +55,6 @@ class Names:
             rows, columns = (a.reshape(-1).tolist() for a in np.broadcast_arrays(*place.cells()))
             self._tables[number] = {at: k for k, at in enumerate(zip(rows, columns, strict=True))}
         return self._tables[number]
-
-    @cached_property
-    def _tables(self) -> dict[int, dict[tuple[int, int], int]]:
-        return {}
 
 
 def _element(place: Place, flat: int) -> Element:
