@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import sheetconv
-from sheetconv.errors import TemplateError, UsageError
+from sheetconv.errors import OutputError, TemplateError, UsageError
+from sheetconv.files import replacing
 
 MAX_BYTES = 1_000_000
 MAX_PAGES = 100
@@ -69,6 +70,29 @@ def folder() -> Path:
 def names() -> list[str]:
     """Names of the templates that come with sheetconv."""
     return sorted(path.stem for path in folder().glob("*.toml"))
+
+
+def summary(name: str) -> tuple[str, int]:
+    """The title of a template that comes with sheetconv, and its number of pages, without checking the rest."""
+    _, data = _read(folder() / f"{name}.toml")
+    return str(data.get("title", "")), len(data.get("page", []))
+
+
+def copy(name: str, directory: Path, *, force: bool = False) -> Path:
+    """Write the template called `name` to `directory`, which is made if need be; returns the file's path.
+
+    Raises `UsageError` for an unknown name, `OutputError` where a file of that name is there (without `force`).
+    """
+    if name not in names():
+        raise UsageError(f"there is no template {name!r}; choose one of {', '.join(names())}")
+    target = directory / f"{name}.toml"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {directory}: {error.strerror or error}") from error
+    with replacing(target, force=force) as temporary:
+        temporary.write_bytes((folder() / f"{name}.toml").read_bytes())
+    return target
 
 
 def load(name: str) -> Template:

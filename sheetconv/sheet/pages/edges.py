@@ -175,8 +175,9 @@ class Edges(Page):
         for number, key in enumerate(("images", "stack", "result")):
             canvas.text(top + 1 + number, side, self.label(key), 10)
         canvas.tensor(self.batch, form="0", size=10, span=1)
+        centre = canvas.style(10, align="center", valign="vcenter")
         for axis, size in enumerate(self.kernels.shape):
-            canvas.text(top + 2, side + 10 + 3 * axis, str(size), 10, align="center")
+            canvas.sheet.write_number(top + 2, side + 10 + 3 * axis, size, centre)
         canvas.tensor(self.shape, form="0", size=10, properties={"bold": True})
 
     def _maps(self, canvas: Canvas) -> None:
