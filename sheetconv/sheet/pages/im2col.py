@@ -185,7 +185,7 @@ class Im2col(Page):
             )
             canvas.tensor(tensor, "signed", canvas.MAP, size=7)
         place = canvas.place(self.per_row)
-        canvas.text(place.row - 1, place.column, "max |Δ|", 8, font_color="#52606D")
+        canvas.text(place.row - 1, place.column, self.label("row_difference"), 8, font_color="#52606D")
         canvas.tensor(self.per_row, form="0.0E+00;-0.0E+00;0", size=7)
 
     def _draw_matrix(self, canvas: Canvas) -> None:

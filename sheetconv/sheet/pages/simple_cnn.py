@@ -95,7 +95,7 @@ class SimpleCnn(Page):
         self.grids = []
         before = self.pixels
         for layer in range(count):
-            grid = self._halved(f"grid {layer + 1}", before)
+            grid = self._halved(layer, before)
             self.put(grid, row + 1 + layer, side + _COLUMNS["grid"], DOWN)
             self.grids.append(grid)
             before = grid
@@ -109,9 +109,14 @@ class SimpleCnn(Page):
             self.put(tensor, row + count + 1 + number, side + _COLUMNS["count"], DOWN)
         self.put(self.hidden, row + count + 2, side + _COLUMNS["out"], DOWN)
 
-    def _halved(self, name: str, before: Tensor) -> Tensor:
+    def _halved(self, layer: int, before: Tensor) -> Tensor:
         """⌊(n + 2p − k) / 2⌋ + 1 with p = (k − 1)/2: what a kernel of odd size k leaves at stride 2."""
-        return self.note(name, (1,), lambda t: call("INT", (before.at(0) - 1) / 2) + 1)
+
+        def formula(t: Tensor) -> Expr:
+            size = self.facts.at(layer, 2)
+            return call("INT", (before.at(0) + (size - 1) - size) / 2) + 1
+
+        return self.note(f"grid {layer + 1}", (1,), formula)
 
     def _count(self, t: Tensor) -> Expr:
         i = t.axes[0]
