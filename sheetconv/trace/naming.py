@@ -7,6 +7,7 @@ torch. A workbook without a manifest, or with a damaged one, is described by its
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from sheetconv.sheet.layout import Place
 from sheetconv.sheet.manifest import SHEET
 from sheetconv.trace import region
 from sheetconv.trace.area import Area
-from sheetconv.trace.source import Source
+from sheetconv.trace.grid import Grid
+from sheetconv.trace.source import Cell, Source
 
 _FORMULA = 50
 
@@ -87,6 +89,8 @@ class Names:
     def parts(self, area: Area) -> list[Part]:
         """An area cut along the tensors' planes and margins, in sheet order; the parts cover it, disjoint."""
         planes, boxes = self._planes.get(area.sheet, ([], region.EMPTY))
+        if not planes:
+            return [self._other(area)]
         left = np.array([area[1:]], np.int64)
         found: list[Part] = []
         for margin in (False, True):
@@ -134,8 +138,9 @@ class Names:
 
     def _other(self, area: Area) -> Part:
         """Cells that belong to no tensor, by what they hold."""
-        number = self.source.number(area.sheet)
-        grid = self.source.grid(number)
+        grid = self.source.grid(self.source.number(area.sheet))
+        if area.size == 1:
+            return self._cell(area, grid)
         inside = grid.inside(area[1:])
         inside = inside[grid.filled[inside]]
         if not len(inside):
@@ -143,11 +148,8 @@ class Names:
         computed, missing = int((grid.owner[inside] >= 0).sum()), area.size - len(inside)
         blank = f"{missing:,} blank" if missing else ""
         if computed == len(inside):
-            first = (area.sheet, *grid.position(int(inside[0])))
-            text = self.source.formula(first) or ""
-            text = text if len(text) <= _FORMULA else text[: _FORMULA - 1] + "…"
-            what = "formulas" if area.size > 1 else "formula"
-            return Part(area, what, where=f"{text}, {blank}" if blank else text)
+            text = self._formula((area.sheet, *grid.position(int(inside[0]))))
+            return Part(area, "formulas", where=f"{text}, {blank}" if blank else text)
         if computed:
             return Part(
                 area,
@@ -155,12 +157,30 @@ class Names:
                 where=f"{computed:,} formulas, {len(inside) - computed:,} typed{', ' * bool(blank)}{blank}",
             )
         known = grid.cells.numbers_at(grid.listed_many(inside))
-        if np.isnan(known).all():
-            value = grid.cells.value(*grid.position(int(inside[0])))
-            return Part(area, "text", where=repr(value)[:_FORMULA] if area.size == 1 else blank)
         texts = int(np.isnan(known).sum())
+        if texts == len(known):
+            return Part(area, "text", where=blank)
         said = ", ".join(filter(None, (f"{texts:,} texts" if texts else "", blank)))
-        return Part(area, "numbers" if area.size > 1 else "number", where=said)
+        return Part(area, "numbers", where=said)
+
+    def _cell(self, area: Area, grid: Grid) -> Part:
+        """One cell (a long trace has a million of them, so without arrays)."""
+        key = (area.row0 << 14) | area.column0
+        index = bisect_left(grid.view, key)
+        if index == len(grid.view) or grid.view[index] != key or not grid.filled[index]:
+            return Part(area, "blank")
+        if grid.owner[index] >= 0:
+            return Part(area, "formula", where=self._formula(area[:3]))
+        value = grid.cells.value(area.row0, area.column0)
+        return (
+            Part(area, "text", where=repr(value)[:_FORMULA])
+            if isinstance(value, str)
+            else Part(area, "number")
+        )
+
+    def _formula(self, cell: Cell) -> str:
+        text = self.source.formula(cell) or ""
+        return text if len(text) <= _FORMULA else text[: _FORMULA - 1] + "…"
 
 
 def role(tensor: Tensor) -> str:
