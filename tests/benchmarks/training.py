@@ -1,6 +1,6 @@
 """Every figure of training that sheetconv promises, measured on the CPU, row by row.
 
-Run: OMP_NUM_THREADS=1 python tests/benchmarks/training.py ../shared/data --out runs/benchmarks [--only WORD]
+Run: OMP_NUM_THREADS=1 python tests/benchmarks/training.py ../shared/data --out runs/benchmarks [--only WORDS]
 
 `data` holds the hub's MNIST and Fashion-MNIST in folders `mnist` and `fashion_mnist`. A row that is in
 OUT/rows.jsonl is not measured again, and a recipe that was cut off goes on after its last epoch, so the script may
@@ -178,19 +178,23 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
-    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--only", default="", help="rows whose name contains one of these, by commas")
     parser.add_argument("--table", action="store_true", help="only print what has been measured")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     os.environ["HF_HUB_CACHE"] = str(hub_cache(given.data, given.out))
     torch.set_num_threads(1)
     book = Book(given.out / "rows.jsonl")
+
+    def wanted(name: str) -> bool:
+        return any(word in name for word in given.only.split(","))
+
     if not given.table:
         for name, work in training_speed.ROWS.items():
-            if name not in book.rows and given.only in name:
+            if name not in book.rows and wanted(name):
                 book.add(work(given.data))
         for row in ROWS:
-            if row.name not in book.rows and given.only in row.name:
+            if row.name not in book.rows and wanted(row.name):
                 book.add(measure(row, given.out))
     text = table(book)
     (given.out / "table.md").write_text(text + "\n", encoding="utf-8")
