@@ -30,6 +30,7 @@ from sheetconv.train.recipes import Recipe
 from sheetconv.train.report import report
 from sheetconv.train.summary import summary
 from sheetconv.train.switches import choose_switches
+from sheetconv.train.trials import best_start
 
 Say = Callable[[str], None]
 
@@ -77,6 +78,8 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     write_run(folder, about)
     for line in [*_introduction(name, recipe, device, model, data), *chosen, f"into {folder}"]:
         say(line)
+    if not options.resume:
+        model = best_start(recipe, options.seed, data, device, options.amp, say)
     learn = make_learner(recipe, model, data, options.seed, device, options.amp)
     checkpoint = Checkpoint(folder, resume=options.resume, run=_identity(recipe, options))
     learn.cbs += [Timer(), Progress(), checkpoint, History(folder), _SayResumed(checkpoint, say)]

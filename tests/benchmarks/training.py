@@ -117,7 +117,8 @@ def same(settings: dict[str, Any], recipe: str, options: tuple[str, ...]) -> boo
     """Whether a finished run was by the recipe as it is now, but for what the options set."""
     given = {option.lstrip("-").partition("=")[0].replace("-", "_") for option in options}
     now = asdict(recipes.load(recipe))
-    return all(settings.get(key) == value for key, value in now.items() if key not in {*given, "summary"})
+    was = asdict(recipes.Recipe(**settings))  # what the record does not say was at its default
+    return all(was[key] == value for key, value in now.items() if key not in {*given, "summary"})
 
 
 def measure(row: Row, out: Path) -> dict[str, Any]:

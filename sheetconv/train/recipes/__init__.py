@@ -27,7 +27,8 @@ class Recipe:
     `average` is the decay per step of the weights' moving average, which then replaces the weights (0: none).
     `test_time` averages predictions over "flip" or "shift" ("" for neither). `held_out` images at the end of
     the training split are validated on after each epoch and never trained on. `fresh` draws new handwriting
-    for every epoch. `init` is "default" (torch's), "kaiming" or "open". The test set is `test_dataset`'s where one is named.
+    for every epoch. `init` is "default" (torch's), "kaiming" or "open"; of `trials` initialisations the one goes on
+    that did best in a short trial. The test set is `test_dataset`'s where one is named.
     """
 
     summary: str
@@ -44,6 +45,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 0.0
     init: str = "kaiming"
+    trials: int = 1
     label_smoothing: float = 0.0
     shift: int = 0
     flip: bool = False
@@ -99,6 +101,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "erase": (0, 1),
     "affine": (0, 1),
     "average": (0, 0.999999),
+    "trials": (1, 1000),
     "held_out": (1, 10_000_000),
 }
 
