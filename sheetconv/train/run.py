@@ -23,7 +23,7 @@ from sheetconv.train.callbacks.history import History
 from sheetconv.train.callbacks.predict import capture_preds
 from sheetconv.train.callbacks.progress import Progress, Timer
 from sheetconv.train.devices import choose_device
-from sheetconv.train.folder import MODEL, claim, free_folder, latest_folder, read_run, write_run
+from sheetconv.train.folder import LAST, MODEL, claim, free_folder, latest_folder, read_run, write_run
 from sheetconv.train.learner import Learner
 from sheetconv.train.prepare import Data, image_shape, prepare_data, prepare_net
 from sheetconv.train.recipes import Recipe
@@ -78,7 +78,7 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     write_run(folder, about)
     for line in [*_introduction(name, recipe, device, model, data), *chosen, f"into {folder}"]:
         say(line)
-    if not options.resume:
+    if not (options.resume and (folder / LAST).is_file()):
         model = best_start(recipe, options.seed, data, device, options.amp, say)
     learn = make_learner(recipe, model, data, options.seed, device, options.amp)
     checkpoint = Checkpoint(folder, resume=options.resume, run=_identity(recipe, options))

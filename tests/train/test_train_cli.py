@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -195,6 +196,20 @@ def test_own_network_from_a_file(data: Path, tmp_path: Path) -> None:
     )
     run("mnist-mlp", data, tmp_path / "out", "--model", f"{tmp_path / 'mine.py'}:net", "--epochs", 1)
     assert load_file(tmp_path / "out" / "model.safetensors")["1.weight"].shape == (10, 784)
+
+
+def test_best_of_several_initialisations_goes_on(data: Path, tmp_path: Path) -> None:
+    result = run(
+        "fashion-autoencoder", data, tmp_path / "out", "--epochs", 1, "--set", "trials=3", "--seed", 5
+    )
+    found = re.search(
+        r"initialisation (\d) of 3 starts best: validation loss ([0-9.]+) .*others (.*)", result.output
+    )
+    assert found
+    assert float(found[2]) <= min(float(v) for v in found[3].split(", "))
+    alone = ["--epochs", 1, "--set", "trials=1", "--seed", 5]
+    run("fashion-autoencoder", data, tmp_path / "first", *alone)
+    assert same_weights(tmp_path / "out", tmp_path / "first") == (found[1] == "1")
 
 
 def test_lr_find_suggests_one_rate(data: Path, tmp_path: Path) -> None:
