@@ -49,7 +49,7 @@ def make_learner(
         Recorder(),
         Schedule(_curve(recipe)),
     ]
-    if recipe.fresh:
+    if recipe.fresh and recipe.dataset == "builtin":
         callbacks.append(FreshHandwriting(seed))
     if transforms := _transforms(recipe):
         callbacks.append(BatchTransform(*transforms))

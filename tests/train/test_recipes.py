@@ -15,6 +15,8 @@ from sheetconv.nets import INPUT_SHAPES, seeded
 from sheetconv.ops import registry
 from sheetconv.train import recipes
 from sheetconv.train.assemble import check, make_learner
+from sheetconv.train.callback import Callback
+from sheetconv.train.learner import Learner
 from sheetconv.train.prepare import Data, prepare_net
 
 registry.load()
@@ -70,6 +72,33 @@ def test_captured_network_computes_what_torch_does(net: str) -> None:
     with torch.no_grad():
         expected = seeded(net).double().eval()(x)
     torch.testing.assert_close(found.reshape(expected.shape), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_fresh_handwriting_is_drawn_for_the_built_in_dataset_only() -> None:
+    """The labels stay, the images of each epoch are new and the same for the same seed."""
+    recipe = recipes.load("builtin-simple-cnn").with_values(epochs=3, batch_size=10)
+    seen: dict[str, list[torch.Tensor]] = {}
+    for name, dataset in (("one", "builtin"), ("again", "builtin"), ("other", "mnist")):
+        data, seen[name] = digits_data(20), []
+        chosen = recipe.with_values(dataset=dataset)
+        learn = make_learner(chosen, prepare_net(chosen, 0, data), data)
+        learn.cbs.append(_Look(seen[name]))
+        learn.fit(3)
+    assert [torch.equal(a, b) for a, b in zip(seen["one"], seen["again"], strict=True)] == [True] * 3
+    assert not torch.equal(seen["one"][0], seen["one"][1])
+    assert not torch.equal(seen["one"][1], seen["one"][2])
+    assert all(torch.equal(images, seen["other"][0]) for images in seen["other"])
+
+
+class _Look(Callback):
+    order = 1
+
+    def __init__(self, seen: list[torch.Tensor]) -> None:
+        self.seen = seen
+
+    def before_epoch(self, learn: Learner) -> None:
+        if learn.training:
+            self.seen.append(learn.dls.train.images.clone())
 
 
 def test_texts_change_any_setting() -> None:

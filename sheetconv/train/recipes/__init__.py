@@ -27,7 +27,7 @@ class Recipe:
     `average` is the decay per step of the weights' moving average, which then replaces the weights (0: none).
     `test_time` averages predictions over "flip" or "shift" ("" for neither). `held_out` images at the end of
     the training split are validated on after each epoch and never trained on. `fresh` draws new handwriting
-    for every epoch. `init` is "default" (torch's), "kaiming" or "open"; of `trials` initialisations the one goes on
+    for every epoch where the dataset is the built-in one. `init` is "default" (torch's), "kaiming" or "open"; of `trials` initialisations the one goes on
     that did best in a short trial. The test set is `test_dataset`'s where one is named.
     """
 
