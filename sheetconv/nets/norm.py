@@ -54,14 +54,15 @@ def compact_cnn() -> nn.Module:
     )
 
 
-def strided_cnn() -> nn.Module:
+def strided_cnn(widths: tuple[int, int, int, int] = (20, 56, 72, 112)) -> nn.Module:
     """Wider and cheaper, with strides instead of pooling: 121,000 parameters, 3.5 million multiply-adds."""
+    a, b, c, d = widths
     return nn.Sequential(
-        conv_bn(1, 20, ks=5, stride=2),  # 14×14
-        conv_bn(20, 56, stride=2),  # 7×7
-        conv_bn(56, 72),
-        conv_bn(72, 112, stride=2),  # 4×4
-        *_head(112, 4),
+        conv_bn(1, a, ks=5, stride=2),  # 14×14
+        conv_bn(a, b, stride=2),  # 7×7
+        conv_bn(b, c),
+        conv_bn(c, d, stride=2),  # 4×4
+        *_head(d, 4),
     )
 
 

@@ -22,26 +22,15 @@ from torch.nn import functional as F
 from sheetconv.data.handwriting import digits
 from sheetconv.data.sources import open_dataset
 from sheetconv.nets import simple_cnn
+from sheetconv.nets.norm import strided_cnn
 from sheetconv.train.optimisers import Muon
 
 BATCH = 256
 
 
-def conv_bn(ni: int, nf: int, ks: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(ni, nf, ks, stride, ks // 2, bias=False), nn.BatchNorm2d(nf), nn.ReLU())
-
-
 def strided() -> nn.Module:
-    """A net with batch-norm: 92,000 parameters, 2.7 million multiply-adds."""
-    return nn.Sequential(
-        conv_bn(1, 16, 5, 2),  # 14×14
-        conv_bn(16, 48, 3, 2),  # 7×7
-        conv_bn(48, 64),
-        conv_bn(64, 96, 3, 2),  # 4×4
-        nn.MaxPool2d(4),
-        nn.Flatten(),
-        nn.Linear(96, 10),
-    )
+    """The strided CNN, narrowed to 92,000 parameters and 2.7 million multiply-adds."""
+    return strided_cnn((16, 48, 64, 96))
 
 
 @dataclass(frozen=True)
