@@ -13,12 +13,15 @@ import torch
 from sheetconv.data.pick import Picked
 from sheetconv.graph.capture import capture
 from sheetconv.graph.expr import precedents
+from sheetconv.graph.reference import run
 from sheetconv.graph.tensor import Tensor
 from sheetconv.nets import INPUT_SHAPES, NETS, seeded
 from sheetconv.ops import registry
 from sheetconv.sheet.book import write_workbook
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.readme import About
+from sheetconv.trace.area import Area
+from sheetconv.trace.precedents import trace
 from sheetconv.trace.source import Source
 
 registry.load()
@@ -109,3 +112,69 @@ def test_every_unit_reads_what_its_expression_says(name: str, tmp_path: Path) ->
                 )
                 compared += len(units)
     assert compared > 0
+
+
+def values_of(work: Written) -> tuple[torch.Tensor, dict[Tensor, torch.Tensor]]:
+    """The input and every tensor as torch computes it, with gradients."""
+    x = torch.from_numpy(work.x).double().requires_grad_(True)
+    values = {
+        t: torch.from_numpy(t.values).reshape(t.state_shape) for t in work.graph if t.kind == "parameter"
+    }
+    values[work.graph.inputs[0]] = x.reshape(work.graph.inputs[0].state_shape)
+    for tensor in work.graph:
+        if tensor not in values and tensor.operation is not None:
+            values[tensor] = run(tensor.operation, values).to(torch.float64)
+    return x, values
+
+
+def seen_by_units(source: Source, work: Written) -> dict[Tensor, np.ndarray]:
+    """For each tensor which input pixels its units go back to: uint8 (units, pixels / 8), bits; from the file alone."""
+    inputs = work.graph.inputs[0]
+    pixels = inputs.size
+    bits = {(work.places[inputs].sheet, inputs): np.packbits(np.eye(pixels, dtype=bool), axis=1)}
+    owner: dict[int, tuple[Tensor, int]] = {}
+    found = {inputs: bits[work.places[inputs].sheet, inputs]}
+    for tensor, place in work.places.items():
+        rows, columns = (np.broadcast_to(a, tensor.shape).reshape(-1) for a in place.cells())
+        sheet = source.sheets.index(place.sheet)
+        if tensor.expr is not None:
+            reads = traced_reads(source, place, np.arange(tensor.size))
+            total = np.zeros((tensor.size, found[inputs].shape[1]), np.uint8)
+            for code in reads.tolist():
+                known = owner.get(code & ((1 << 38) - 1))
+                if known is not None:
+                    total[code >> 38] |= found[known[0]][known[1]]
+            found[tensor] = total
+        if tensor.kind != "parameter":
+            keys = (sheet << 34) | (rows.astype(np.int64) << 14) | columns
+            owner |= {key: (tensor, unit) for unit, key in enumerate(keys.tolist())}
+    return found
+
+
+@pytest.mark.parametrize("name", ["conv-example", "mlp", "simple-cnn", "autoencoder"])
+def test_traced_pixels_hold_every_gradient(name: str, tmp_path: Path) -> None:
+    """All units composed down to the pixels; a sample against torch's gradient and against `trace` itself."""
+    work = written(name, tmp_path)
+    x, values = values_of(work)
+    pixels, inputs = work.graph.inputs[0].size, work.graph.inputs[0]
+    pick = np.random.default_rng(2)
+    with Source(work.path) as source:
+        seen = seen_by_units(source, work)
+        home = work.places[inputs]
+        rows, columns = (np.broadcast_to(a, inputs.shape).reshape(-1) for a in home.cells())
+        for tensor, bits in seen.items():
+            if tensor is inputs or tensor not in values:
+                continue
+            covered = np.unpackbits(bits, axis=1)[:, :pixels].astype(bool)
+            for unit in {0, tensor.size - 1, *pick.integers(0, tensor.size, 4).tolist()}:
+                flat = values[tensor].reshape(-1)[unit]
+                (gradient,) = torch.autograd.grad(flat, x, retain_graph=True)
+                lit = gradient.reshape(-1).numpy() != 0
+                assert not (lit & ~covered[unit]).any(), (tensor.name, unit)
+            place = work.places[tensor]
+            r, c = (int(np.broadcast_to(a, tensor.shape).reshape(-1)[unit]) for a in place.cells())
+            areas = [a for a in trace(source, Area(place.sheet, r, c, r, c)).areas if a.sheet == home.sheet]
+            hit = np.zeros(pixels, bool)
+            for _, r0, c0, r1, c1 in areas:
+                hit |= (rows >= r0) & (rows <= r1) & (columns >= c0) & (columns <= c1)
+            np.testing.assert_array_equal(hit, covered[unit], err_msg=tensor.name)
