@@ -88,7 +88,7 @@ class Canvas:
         row = self.paragraph(TOP, "\n\n".join(fill_in(page, p) for p in page.settings.text))
         if page.settings.questions:
             asked = "\n\n".join(fill_in(page, q) for q in page.settings.questions)
-            box = {"bg_color": ASK, "border": 1, "border_color": "#F0D58A"}
+            box = {"bg_color": ASK, "border": 1, "border_color": "#F0D58A", "indent": 1, "valign": "vcenter"}
             self.paragraph(row + 1, f"{page.shared('try')}  {asked}", **box)
 
     def _links(self) -> None:
@@ -111,11 +111,14 @@ class Canvas:
     def paragraph(self, row: int, text: str, **properties: Any) -> int:
         """A block of text in the text column; returns the row after it."""
         size = self.pt(11)
-        height = measure.rows(text, size, self.px(TEXT - 14), self.page.unit) * self.page.unit
+        height = (
+            measure.rows(text, size, self.px(TEXT - (28 if properties else 14)), self.page.unit)
+            * self.page.unit
+        )
         count = 1
         while self._pixels(row, row + count) < height:
             count += 1
-        style = self.style(11, text_wrap=True, valign="top", **properties)
+        style = self.style(11, **{"text_wrap": True, "valign": "top", **properties})
         if count > 1:
             self.sheet.merge_range(row, 1, row + count - 1, 1, "", style)
         self.sheet.write_string(row, 1, text, style)

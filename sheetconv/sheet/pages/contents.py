@@ -13,7 +13,7 @@ from sheetconv.sheet.pages.base import Page
 if TYPE_CHECKING:
     from sheetconv.sheet.canvas import Canvas
 
-_NAME, _DIGIT = 8, 33  # columns of a page's name; column of the digit, counted from the first of the content
+_NAME, _DIGIT = 11, 33  # columns of a page's name; column of the digit, counted from the first of the content
 
 
 class Contents(Page):
@@ -53,7 +53,7 @@ class Contents(Page):
         row += 2
         for program in ("excel", "libreoffice", "google"):
             canvas.text(row, LEFT, self.label(f"{program}_name"), 10, (3, _NAME), bold=True)
-            canvas.text(row, LEFT + _NAME, self.label(program), 10, (3, _DIGIT - _NAME - 3))
+            canvas.text(row, LEFT + _NAME, self.label(program), 9, (3, _DIGIT - _NAME - 2))
             row += 3
         canvas.title(TOP, LEFT + _DIGIT, self.label("digit"))
         if self.draft.choice is not None:
@@ -77,7 +77,7 @@ class Contents(Page):
                 row, column, f"internal:{quoted(page.name)}!A1", link, f"{number}  {page.name}"
             )
             canvas.text(
-                row, column + _NAME, page.settings.summary, 10, (2, _DIGIT - _NAME - 3), valign="vcenter"
+                row, column + _NAME, page.settings.summary, 9, (2, _DIGIT - _NAME - 2), valign="vcenter"
             )
             row += 2
         return row

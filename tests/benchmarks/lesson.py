@@ -1,0 +1,90 @@
+"""The lesson's workbook: time to build it, its size, and how long LibreOffice takes to open it.
+
+    python tests/benchmarks/lesson.py [DATASET]
+
+Each build is a process of its own without the proof (median of three). Opening is measured inside LibreOffice, by
+the UNO call that loads the file (median of five, after one that warms it up), as it would be for a user: with the
+values in the file, and once more with everything recalculated. Prints a Markdown table.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from sheetconv.read.engines import libreoffice
+from sheetconv.read.engines.base import end_group
+
+BUILD = """
+import sys, time
+from pathlib import Path
+from sheetconv.build import Request, build
+start = time.perf_counter()
+build(Request(Path(sys.argv[1]), dataset=sys.argv[2], verify=False, force=True))
+print(time.perf_counter() - start)
+"""
+OPEN = """
+import json, sys, time
+sys.path.insert(0, sys.argv[3])
+import _uno_worker as worker
+from pathlib import Path
+desktop = worker.connect(sys.argv[2])
+loads, sums = [], []
+for _ in range(6):
+    start = time.perf_counter()
+    document = worker.load(desktop, Path(sys.argv[1]))
+    middle = time.perf_counter()
+    document.calculateAll()
+    loads.append(middle - start)
+    sums.append(time.perf_counter() - middle)
+    document.close(True)
+print(json.dumps([loads[1:], sums[1:]]))
+"""
+
+
+def opening(book: Path) -> tuple[float, float]:
+    """Seconds to load the file and seconds to recalculate it, medians."""
+    python = libreoffice.find_uno_python()
+    assert python is not None, "LibreOffice with a Python that has uno is needed"
+    with tempfile.TemporaryDirectory() as folder:
+        pipe = f"benchmark-{time.monotonic_ns()}"
+        command = libreoffice._soffice_command(libreoffice._profile(Path(folder), recalculate=False))
+        office = subprocess.Popen(
+            [*command, "--nodefault", f"--accept=pipe,name={pipe};urp;"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            engines = str(Path(libreoffice.__file__).parent)
+            done = subprocess.run(
+                [python, "-c", OPEN, str(book), pipe, engines], capture_output=True, text=True, check=True
+            )
+        finally:
+            end_group(office)
+    loads, sums = json.loads(done.stdout)
+    return statistics.median(loads), statistics.median(sums)
+
+
+def main(dataset: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "lesson.xlsx"
+        times = [
+            float(subprocess.run([sys.executable, "-c", BUILD, str(out), dataset], capture_output=True, text=True,
+                                 check=True).stdout)
+            for _ in range(3)
+        ]  # fmt: skip
+        load, recalculate = opening(out)
+        print(
+            "| workbook | build s | file KiB | LibreOffice loads s | recalculates s |\n|---|---|---|---|---|"
+        )
+        print(
+            f"| lesson | {statistics.median(times):.2f} | {out.stat().st_size / 1024:.0f} | {load:.2f} | {recalculate:.2f} |"
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "builtin")
