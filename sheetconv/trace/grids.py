@@ -221,22 +221,36 @@ def _even(
     for group in groups:
         again = len(group) > 1 and len(groups) > 1
         for piece in _linked(set(group), pitch, filled) if again else [set(group)]:
-            host = next((g for g in found if _straggles(piece, g)), None)
-            if host:
-                host.exceptions.update(dict.fromkeys(piece, True))
             found.append(_grid(sheet, skeleton, piece, slots, pitch))
+    for host in found:
+        sides = {id(other): side for other in found if (side := _side(other, host))}
+        for other in found:
+            # at both ends, windows are clipped by the border rather than filled wrongly
+            edge = sides.get(id(other))
+            if edge and (edge == "in" or _OPPOSITE[edge] not in sides.values()):
+                host.exceptions.update(dict.fromkeys(other.cells, True))
     return found
 
 
-def _straggles(piece: set[At], host: Grid) -> bool:
-    """Whether a few cells lie in or along a much larger map of the same formula: filled wrongly."""
-    if len(host.cells) < 5 * len(piece):
-        return False
+_OPPOSITE = {"above": "below", "below": "above", "left": "right", "right": "left"}
+
+
+def _side(piece: Grid, host: Grid) -> str:
+    """Where a few cells lie in, or along an edge of, a much larger map of the same formula; "" if nowhere."""
+    if len(host.cells) < 5 * len(piece.cells):
+        return ""
     _, r0, c0, r1, c1 = host.area
-    down, right = host.pitch
-    inside = all(r0 - down <= r <= r1 + down and c0 - right <= c <= c1 + right for r, c in piece)
-    along = min(len({r for r, _ in piece}), len({c for _, c in piece})) == 1
-    return inside and along
+    _, top, left, bottom, right = piece.area
+    if r0 <= top and bottom <= r1 and c0 <= left and right <= c1:
+        return "in"
+    if min(host.shape) < 3 or min(piece.shape) > 1:
+        return ""
+    down, across = host.pitch
+    if c0 <= left and right <= c1:
+        return "above" if bottom == r0 - down else "below" if top == r1 + down else ""
+    if r0 <= top and bottom <= r1:
+        return "left" if right == c0 - across else "right" if left == c1 + across else ""
+    return ""
 
 
 def _slope(part: list[At], bounds: dict[At, np.ndarray], step: At) -> np.ndarray:

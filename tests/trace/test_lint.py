@@ -26,7 +26,7 @@ def findings(path: Path) -> list[Finding]:
         return lint(source)
 
 
-@pytest.mark.parametrize("template", ["conv-example", "mlp", "simple-cnn", "autoencoder", "lenet5"])
+@pytest.mark.parametrize("template", ["conv-example", "mlp", "simple-cnn", "autoencoder", "lenet5", "lesson"])
 def test_our_own_workbooks_have_none(template: str, own_workbook: Callable[[str], Path]) -> None:
     assert findings(own_workbook(template)) == []
 

@@ -169,6 +169,7 @@ def _reading(
     if block is not None and (met := block.meet(area)) is not None:
         inside = met  # what of the area belongs to the block that it reads most of
     else:
+        filled |= mask == Kind.ZERO
         rows, columns = np.flatnonzero(filled.any(1)), np.flatnonzero(filled.any(0))
         inside = Area(
             area.sheet,
@@ -228,6 +229,19 @@ def holes(sheet: Sheet, reading: Reading) -> list[tuple[int, int]]:
         (reading.inside.row0 + int(r), reading.inside.column0 + int(c))
         for r, c in zip(*np.nonzero(~filled), strict=True)
     ]
+
+
+def blank_lines(sheet: Sheet, reading: Reading) -> bool:
+    """Whether a whole row or column of the area, outside the block in it, is blank."""
+    if reading.inside is None:
+        return False
+    blank = sheet.book[reading.area.sheet].mask(reading.area) == Kind.BLANK
+    area, inside = reading.area, reading.inside
+    rows = [r for r in range(area.row0, area.row1 + 1) if not inside.row0 <= r <= inside.row1]
+    columns = [c for c in range(area.column0, area.column1 + 1) if not inside.column0 <= c <= inside.column1]
+    return any(blank[r - area.row0].all() for r in rows) or any(
+        blank[:, c - area.column0].all() for c in columns
+    )
 
 
 def texts(sheet: Sheet, area: Area) -> list[tuple[int, int]]:

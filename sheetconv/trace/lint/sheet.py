@@ -134,7 +134,13 @@ class Sheet:
     def patches(self) -> list[Patch]:
         """Typed numbers in patches."""
         typed = {at for at, v in self.values.items() if type(v) is float and at not in self.formulas}
-        return [patch for part in components(typed, reach=1) for patch in [self._patch(part)] if patch.cells]
+        parts = [part for part in components(typed, reach=1) if not self._numbers_only(part)]
+        return [self._patch(part) for part in parts]
+
+    def _numbers_only(self, part: set[At]) -> bool:
+        """Whether a patch is but a line of running numbers."""
+        one_line = len({r for r, _ in part}) == 1 or len({c for _, c in part}) == 1
+        return one_line and self._counts(sorted(part))
 
     def _patch(self, part: set[At]) -> Patch:
         """Strip rows and columns that count 0, 1, 2 … along an edge: they number the cells beside them."""

@@ -9,6 +9,9 @@ from sheetconv.trace.area import Area, rectangles
 from sheetconv.trace.grids import Grid
 from sheetconv.trace.lint.sheet import Finding, Kind, Sheet
 
+_MAP = 8
+"""A smaller group of cells may well mix formulas of two kinds."""
+
 
 def check(sheet: Sheet) -> Iterator[Finding]:
     """Cells on the lattice of a map that were not filled like the rest of it."""
@@ -16,7 +19,7 @@ def check(sheet: Sheet) -> Iterator[Finding]:
     for grid in sorted(sheet.maps, key=lambda g: -len(g.cells)):
         if len(grid.exceptions) > max(1, len(grid.cells) // 4):
             continue  # two patterns side by side rather than a mistake in one
-        for formula in (True, False):
+        for formula in (True, False) if len(grid.cells) >= _MAP else (False,):
             odd = {at for at, has in grid.exceptions.items() if has == formula} - done
             done |= odd
             for area in rectangles((sheet.name, *at) for at in odd):

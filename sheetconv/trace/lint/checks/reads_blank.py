@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sheetconv.trace.area import Area, rectangles
 from sheetconv.trace.lint.checks.too_large import _drifts
-from sheetconv.trace.lint.reading import Reading, holes, readings
+from sheetconv.trace.lint.reading import Reading, blank_lines, holes, readings
 from sheetconv.trace.lint.sheet import Finding, Sheet
 
 
@@ -24,7 +24,7 @@ def check(sheet: Sheet) -> Iterator[Finding]:
             blank = holes(sheet, reading)
             if blank:
                 yield _hole(reading, blank, grid.area)
-            elif not moves and not _frames(reading):
+            elif not moves and not _frames(reading) and blank_lines(sheet, reading):
                 yield Finding(
                     grid.area,
                     "reads-blank",

@@ -21,7 +21,11 @@ def check(sheet: Sheet) -> Iterator[Finding]:
                 yield _unfixed(grid, reading)
                 continue
             for axis, margin in (("row", reading.rows), ("column", reading.columns)):
-                if margin.excess and axis not in done:
+                early = margin.excess < 0 and reading.window == (
+                    1,
+                    1,
+                )  # a table that goes on from its first row
+                if margin.excess and axis not in done and not early:
                     done.add(axis)
                     yield _finding(sheet, grid, reading, axis, margin)
 

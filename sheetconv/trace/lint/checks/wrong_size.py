@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 from sheetconv.trace.area import Area
 from sheetconv.trace.lint.checks.too_large import excess
@@ -16,7 +17,7 @@ _SIZE = re.compile(r"(?<![\w.,])\d{1,4}(?:\s*(?:[x×X*✕]|by|mal)\s*\d{1,4})+(?
 _WINDOW = re.compile(r"kernel|filter|window|pool|stride|weight|conv|field|patch|mask", re.IGNORECASE)
 _RESHAPED = re.compile(r"flatten|reshape|view", re.IGNORECASE)
 _LARGEST_WINDOW = 11
-_WIDEST_FRAME = 3
+_WIDEST_FRAME, _LONGEST, _MANY = 3, 60, 50
 At = tuple[int, int]
 Size = tuple[int, int]
 
@@ -34,7 +35,7 @@ class _Named:
 
 def check(sheet: Sheet) -> Iterator[Finding]:
     """One finding for each label."""
-    stated = {at: m for at, text in sheet.texts.items() if len(text) < 200 and (m := _stated(text))}
+    stated = {at: m for at, text in sheet.texts.items() if len(text) <= _LONGEST and (m := _stated(text))}
     labels = {at: sizes for at, sizes in stated.items() if not _in_table(at, sheet, stated)}
     if not labels:
         return
@@ -42,7 +43,8 @@ def check(sheet: Sheet) -> Iterator[Finding]:
     owners: dict[int, list[At]] = {}
     near: dict[At, list[_Named]] = {}
     for at in labels:
-        near[at] = _near(at, blocks)
+        flat = any(1 in size for size in labels[at])
+        near[at] = [b for b in _near(at, blocks) if flat or 1 not in b.shown]
         for block in near[at][:1]:
             owners.setdefault(id(block), []).append(at)
     for at, sizes in labels.items():
@@ -73,7 +75,8 @@ def _in_table(at: At, sheet: Sheet, stated: dict[At, list[tuple[int, ...]]]) -> 
 
 def _stated(text: str) -> list[tuple[int, ...]]:
     """Sizes in a text: "conv1: 2 x 26 x 26, 3x3 kernel" → [(2, 26, 26), (3, 3)]."""
-    return [tuple(int(n) for n in re.findall(r"\d+", m.group())) for m in _SIZE.finditer(text)]
+    found = [tuple(int(n) for n in re.findall(r"\d+", m.group())) for m in _SIZE.finditer(text)]
+    return found if len(found) <= 2 else []  # more is a description
 
 
 def _fits(stated: list[tuple[int, ...]], text: str, block: _Named) -> bool:
@@ -86,6 +89,8 @@ def _fits(stated: list[tuple[int, ...]], text: str, block: _Named) -> bool:
             return True  # channels before or after the plane, or a tensor of several planes
         if any(n % count == 0 for n in size for count in cells):
             return True  # units by inputs: the planes of an input, flattened
+        if any(prod(size) % count == 0 and prod(size) >= _MANY * count for count in cells):
+            return True  # a matrix of which the block is one of very many parts
     only_windows = all(len(size) == 2 and size in block.windows for size in stated)
     small = all(max(size) <= _LARGEST_WINDOW for size in stated)
     return only_windows and small and _WINDOW.search(text) is not None
