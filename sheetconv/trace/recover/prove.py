@@ -182,6 +182,8 @@ def _explain(network: Network, wrong: dict[int, tuple[float, float]], source: So
     """Tell the origins of differences from the cells that only pass them on."""
     places = dict(zip(wrong, network.cells.places(np.array(list(wrong), np.int64)), strict=True))
     there = set(places.values())
+    for ids, copied in network.copies:  # a copy of a wrong cell passes it on
+        there.update(network.cells.places(ids[np.isin(copied, list(wrong))]))
     origins: dict[tuple[str, bool], list[int]] = {}
     for cell, place in places.items():
         reason = network.exceptions.get(cell)

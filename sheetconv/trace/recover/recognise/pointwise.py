@@ -79,7 +79,10 @@ def _poly(poly: Poly, writing: _Writing) -> str:
         if not factors:
             parts.append(repr(term.coefficient))
             continue
-        product = " * ".join(factors).replace(" * (1 / (", " / ((")
+        product = factors[0]
+        for factor in factors[1:]:
+            below = factor.startswith("(1 / (") and factor.endswith("))")
+            product += f" / ({factor[6:-2]})" if below else f" * {factor}"
         if abs(term.coefficient) != 1:
             product += times(abs(term.coefficient))
         parts.append("-" + product if term.coefficient < 0 else product)
@@ -181,9 +184,10 @@ def _cell(ids: Ids, writing: _Writing) -> str:
         channels, rest = np.divmod(flat, tensor.ids.shape[1] * tensor.ids.shape[2])
         y, x = np.divmod(rest, tensor.ids.shape[2])
         same = (y == formula.positions[:, 0]) & (x == formula.positions[:, 1])
-        if same.all() and len(set(channels.tolist())) == 1 and tensor.ids.shape[1:] == formula.shape:
+        if same.all() and len(set(channels.tolist())) == 1:
             _shape(True, writing)
-            return _operand(index, int(channels[0]), None, writing)
+            cut = "" if tensor.ids.shape[1:] == formula.shape else "[:, :, :{}, :{}]".format(*formula.shape)
+            return _operand(index, int(channels[0]), None, writing) + cut
     _shape(False, writing)
     return _operand(index, None, flat, writing)
 
