@@ -233,7 +233,9 @@ class Canvas:
         if any(place.margin):
             write_margin(self.sheet, self.styles, boxes, place.margin)
         if scale:
-            colour(self.sheet, boxes, scale)
+            # merged cells count whole: a scale over their first cells alone would be drawn in part
+            wide = [(r0, c0, r1 + down - 1, c1 + across - 1) for r0, c0, r1, c1 in boxes]
+            colour(self.sheet, wide, scale)
         self._grow(place.box()[2] + down + place.margin[2])
 
     def choice(self, tensor: Tensor, allowed: range | list[int] | tuple[int, int], span: int = 2) -> None:

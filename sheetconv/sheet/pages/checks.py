@@ -205,3 +205,10 @@ def answers(least: int, most: int) -> Callable[[Any], list[dict[str, Any]]]:
         return found
 
     return tables(check, least, most)
+
+
+def dataset(value: Any) -> str:
+    """The name of a dataset, a hub id or a path; "" for none."""
+    if not isinstance(value, str) or len(value) > 500:
+        raise ValueError("must be the name or the path of a dataset")
+    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from sheetconv.graph.index import Index, Var
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import Maker
+from sheetconv.sheet.layout import Place
 
 
 def count(axis: Var, start: int = 0) -> Expr:
@@ -62,6 +63,27 @@ def window(
 def _counted(start: Tensor | int, axis: Var) -> Expr:
     """Where along an axis (from 1) a window that starts at `start` (from 0) has each of its cells."""
     return start.at(0) + count(axis, 1) if isinstance(start, Tensor) else count(axis, start + 1)
+
+
+def put_maps(
+    maker: Maker,
+    tensor: Tensor,
+    row: int,
+    column: int,
+    across: int,
+    reach: Mapping[Tensor, list[tuple[int, int]]],
+    gap: int = 0,
+) -> Place:
+    """Maps (1, C, H, W) in rows of `across`, each with the blank margin that its readers need, or at least `gap`."""
+    (top, bottom), (left, right) = reach[tensor][2:]
+    channels, height, width = tensor.shape[1:]
+    number, zero = np.arange(channels), np.zeros(max(channels, height, width), dtype=np.int64)
+    down, aside = height + max(top + bottom, gap), width + max(left + right, gap)
+    rows = [zero[:1], number // across * down, np.arange(height), zero[:width]]
+    columns = [zero[:1], number % across * aside, zero[:height], np.arange(width)]
+    place = Place(maker.name, tensor, rows, columns, (top, left, bottom, right), row, column, (2, 3))
+    maker.draft.places[tensor] = place
+    return place
 
 
 def inside(

@@ -12,9 +12,9 @@ from sheetconv.graph.index import Var
 from sheetconv.graph.tensor import Tensor, margins
 from sheetconv.models import load_model
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
-from sheetconv.sheet.layout import Place
 from sheetconv.sheet.pages.base import Page
 from sheetconv.sheet.pages.checks import weights, whole
+from sheetconv.sheet.pages.pieces import put_maps
 from sheetconv.template import Check
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ class SimpleCnn(Page):
         graph = self.net("", module, fuse=True)
         self.image = graph.inputs[0]
         self.reach = margins(self.draft.graph)
-        self._put(self.image, TOP + 3, LEFT + 2, 1)
+        put_maps(self, self.image, TOP + 3, LEFT + 2, 1, self.reach)
         self.maps = [t for t in graph.placed() if len(t.shape) == 4 and t.kind == "activation"]
         for tensor, (row, column, across) in zip(self.maps, _MAPS, strict=False):
-            self._put(tensor, TOP + row + 3, LEFT + column + 1, across)
+            put_maps(self, tensor, TOP + row + 3, LEFT + column + 1, across, self.reach)
         self.kernels = [(k, b) for k, b in _pairs(graph.tensors)]
         for (kernel, bias), (row, column) in zip(self.kernels, _KERNELS, strict=True):
             at = TOP + _WEIGHTS + 4 + row
@@ -60,17 +60,6 @@ class SimpleCnn(Page):
             self.put(bias, at, LEFT + column, (4, 0))
         self._scores()
         self._table()
-
-    def _put(self, tensor: Tensor, row: int, column: int, across: int) -> None:
-        """Maps in rows of `across`, each with the blank margin that the next layer reads."""
-        (top, bottom), (left, right) = self.reach[tensor][2:]
-        channels, height, width = tensor.shape[1:]
-        number, zero = np.arange(channels), np.zeros(max(channels, height, width), dtype=np.int64)
-        rows = [zero[:1], number // across * (height + top + bottom), np.arange(height), zero[:width]]
-        columns = [zero[:1], number % across * (width + left + right), zero[:height], np.arange(width)]
-        self.draft.places[tensor] = Place(
-            self.name, tensor, rows, columns, (top, left, bottom, right), row, column, (2, 3)
-        )
 
     def _scores(self) -> None:
         row, side = self.top + _PROBABILITIES + 3, self.side
