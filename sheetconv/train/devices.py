@@ -38,20 +38,22 @@ def map_tensors(change: Callable[[Tensor], Tensor], batch: Any) -> Any:
     """`batch` with every tensor changed: in mappings, sequences and named tuples; the rest stays as it is."""
     if isinstance(batch, Tensor):
         return change(batch)
+    kind: Any = type(batch)
+    if kind is tuple or kind is list:  # what nearly every batch is; asking for a Mapping takes longer
+        return kind([map_tensors(change, value) for value in batch])
     if isinstance(batch, Mapping):
-        kind: Any = type(batch)
         return kind({key: map_tensors(change, value) for key, value in batch.items()})
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(map_tensors(change, value) for value in batch))
+        return kind(*(map_tensors(change, value) for value in batch))
     if isinstance(batch, (list, tuple)):
-        return type(batch)(map_tensors(change, value) for value in batch)
+        return kind(map_tensors(change, value) for value in batch)
     return batch
 
 
 def to_device(batch: Any, device: torch.device | str | None = None) -> Any:
     """`batch` with its tensors on `device` (as `choose_device` picks it, where none is given)."""
-    place = choose_device() if device is None else device
-    return map_tensors(lambda tensor: tensor.to(place, non_blocking=True), batch)
+    place = choose_device() if device is None else torch.device(device)
+    return map_tensors(lambda t: t if t.device == place else t.to(place, non_blocking=True), batch)
 
 
 def to_cpu(batch: Any) -> Any:
@@ -67,6 +69,8 @@ def to_cpu(batch: Any) -> Any:
 def batch_size(batch: Any) -> int:
     """The number of samples: the first axis of the first tensor in `batch`, however nested."""
     if isinstance(batch, Tensor):
-        return len(batch)
+        return batch.shape[0]
+    if isinstance(batch, (tuple, list)):
+        return batch_size(batch[0])
     values = batch.values() if isinstance(batch, Mapping) else batch
     return batch_size(next(iter(values)))

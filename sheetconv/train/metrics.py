@@ -23,30 +23,34 @@ class Metric:
     def reset(self) -> None:
         """Forget all batches."""
         self._values: list[Tensor] = []
-        self._sizes: list[float] = []
+        self._weights: list[float] = []
         self._total: Any = 0.0
         self._n = 0.0
 
     def add(self, input: Any, target: Any = None, n: float = 1) -> None:
         """Take in a batch of `n` samples."""
         value = self.calc(input, target)
-        self._values.append(value.detach() if isinstance(value, Tensor) else torch.tensor(float(value)))
-        self._sizes.append(n)
-        if len(self._values) == _FOLD:
-            self._fold()
+        self._keep(value.detach() if isinstance(value, Tensor) else torch.tensor(float(value)), n, n)
 
     def calc(self, input: Any, target: Any) -> Any:
         """The batch's own value, a number or a tensor of one: here the input itself."""
         return input
 
+    def _keep(self, value: Tensor, weight: float, n: float) -> None:
+        """`n` samples whose part of the weighted sum is `weight * value`."""
+        self._values.append(value)
+        self._weights.append(weight)
+        self._n += n
+        if len(self._values) == _FOLD:
+            self._fold()
+
     def _fold(self) -> None:
-        """Add up what is kept, by batch size: no weights need to be sent to the device."""
-        for size in set(self._sizes):
-            same = [value for value, n in zip(self._values, self._sizes, strict=True) if n == size]
+        """Add up what is kept, by weight: no weights need to be sent to the device."""
+        for weight in set(self._weights):
+            same = [value for value, own in zip(self._values, self._weights, strict=True) if own == weight]
             wide = torch.float32 if same[0].device.type == "mps" else torch.float64
-            self._total = self._total + torch.stack(same).to(wide).sum() * size
-        self._n += sum(self._sizes)
-        self._values, self._sizes = [], []
+            self._total = self._total + torch.stack(same).to(wide).sum() * weight
+        self._values, self._weights = [], []
 
     def sums(self) -> tuple[Any, float]:
         """The weighted sum so far, still on the device, and the sum of the weights."""
@@ -66,7 +70,15 @@ class Accuracy(Metric):
     `input` holds class numbers (N,) or scores (N, K, …), of which the largest counts; `target` class numbers.
     """
 
+    def add(self, input: Any, target: Any = None, n: float = 1) -> None:
+        """Take in a batch; counting costs the device one operation less than a mean."""
+        self._keep(_hits(input, target).sum(), n / target.numel(), n)
+
     def calc(self, input: Tensor, target: Tensor) -> Tensor:
         """The batch's share."""
-        guess = input.argmax(1) if input.ndim == target.ndim + 1 else input
-        return (guess == target).float().mean()
+        return _hits(input, target).float().mean()
+
+
+def _hits(input: Tensor, target: Tensor) -> Tensor:
+    guess = input.argmax(1) if input.ndim == target.ndim + 1 else input
+    return guess == target
