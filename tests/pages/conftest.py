@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages.lesson_book import SHARED, LessonBook
 
 from sheetconv.build import Request, build
 from sheetconv.read.cells import Book, numbers
@@ -104,3 +105,11 @@ def colours(html: Path, sheet: int) -> dict[tuple[int, int], str]:
     found = _Tables()
     found.feed(html.read_text(encoding="utf-8"))
     return found.tables[sheet]
+
+
+@pytest.fixture(scope="session")
+def lesson(tmp_path_factory: pytest.TempPathFactory) -> LessonBook:
+    """The whole lesson, on its own digit where MNIST is there."""
+    path = tmp_path_factory.mktemp("lesson") / "lesson.xlsx"
+    build(Request(path, dataset=str(SHARED) if SHARED.is_dir() else "builtin", verify=False))
+    return LessonBook(path)

@@ -21,6 +21,9 @@ from sheetconv.sheet.layout import Place
 TESTED_PAGES = "Contents,Convolution,Edges,im2col,Padding and stride,Two layers,Dense and softmax,simple CNN,Names,Digits"
 
 
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "mnist"
+
+
 @dataclass
 class LessonBook:
     """A built workbook with the places of its tensors and the values in its cells."""
