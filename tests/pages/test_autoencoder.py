@@ -25,7 +25,7 @@ def test_a_number_added_to_the_code_changes_the_picture(page: Any) -> None:
     cell = (added.sheet, int(rows[at]), int(columns[at]))
     names = ["input", "relu3", "added", "sigmoid1", "mean squared error"]
     plain, changed, back = page.drive([{}, {cell: 3.0}, {cell: 0.0}], names)
-    net, _ = load_model("autoencoder", shipped("fashion-autoencoder"))
+    net, _ = load_model("autoencoder", shipped("digit-autoencoder"))
     net = net.double()
     for image, code, extra, result, mean in (plain, changed):
         x = torch.from_numpy(image)

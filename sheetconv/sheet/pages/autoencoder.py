@@ -70,9 +70,10 @@ class Autoencoder(Page):
     }
 
     def words(self) -> dict[str, Any]:
-        """Which image it is."""
+        """Which image it is, and how many parameters the network has."""
         found = self.garment or self.draft.picked
-        return {"image": found.captions[0], "source": found.source}
+        count = sum(t.size for n, t in self.made_of.items() if t.kind == "parameter" and n != "added")
+        return {"image": found.captions[0], "source": found.source, "parameters": f"{count:,}"}
 
     def build(self) -> None:
         """The network on a garment, or on the workbook's digit; the squared errors and their mean; the example."""
@@ -92,7 +93,7 @@ class Autoencoder(Page):
         self._errors()
         self._place()
         self._example()
-        self.breaks = [self.top + _DECODE, self.top + _LAST]
+        self.breaks = [self.top + _DECODE]
 
     def _garment(self) -> Picked | None:
         """An image of the garments where they are at hand: nothing is downloaded for this page."""
@@ -223,16 +224,25 @@ class Autoencoder(Page):
                     self._tint(canvas, self.large, (0, 0, r, c), fill)
             self._tint(canvas, self.small, (0, 0, (value - 1) // 2, (value - 1) % 2), fill)
 
-    def _tint(self, canvas: Canvas, tensor: Tensor, index: tuple[int, ...], fill: str) -> None:
-        """The four cells that a number becomes have its colour, whatever the number is."""
+    def _tint(
+        self, canvas: Canvas, tensor: Tensor, index: tuple[int, ...], fill: str, condition: str = "TRUE"
+    ) -> None:
+        """Fill a merged cell of 2×2."""
         place = canvas.place(tensor)
         rows, columns = np.broadcast_arrays(*place.cells())
         r, c = int(rows[index]), int(columns[index])
-        canvas.highlight((r, c, r + 1, c + 1), "TRUE", bg_color=fill)
+        canvas.highlight((r, c, r + 1, c + 1), condition, bg_color=fill)
 
     def _draw_code(self, canvas: Canvas) -> None:
         top, left = self.top, self.left + _CODE_COLUMN
         self._title(canvas, top + _ADDED - 4, left, self.label("added"), 36)
         self._title(canvas, top + _CODE - 4, left, self.label("code"), 36)
         canvas.tensor(self.added, "", "0.0;-0.0;0", size=8, span=(2, 2), properties={"bg_color": "#FFF3BF"})
-        canvas.tensor(self.code, "activation", "0.0;-0.0;0", size=8, span=(2, 2))
+        canvas.tensor(self.code, "", "0.0;-0.0;0", size=8, span=(2, 2))
+        # a colour scale over merged cells is drawn in part, so each cell has its own two steps
+        r0, c0, r1, c1 = canvas.place(self.code).box()
+        largest = f"MAX({canvas.range((r0, c0, r1 + 1, c1 + 1))})"
+        for index in np.ndindex(*self.code.shape):
+            own = canvas.address(self.code, *index)
+            self._tint(canvas, self.code, index, "#3FA7CC", f"{own}>{largest}*2/3")
+            self._tint(canvas, self.code, index, "#BFE0EE", f"{own}>{largest}/3")
