@@ -530,6 +530,9 @@ STYLES: dict[str, Style] = {
     "other-sheet": replace(BASE, kernels="sheet", relu="map", title="{name} (2 ch) {rows} x {columns}"),
     "padded": replace(BASE, sums="sumproduct", padding=1, stride=2, size=20, trained=True, spaced=False),
     "zeros": replace(BASE, padding=1, zeros=True, sums="star", bias="fused", relu="map", writer="openpyxl"),
+    "terms-strided": replace(
+        BASE, sums="terms", padding=1, stride=2, zeros=True, size=16, relu="if", logits=2
+    ),
     "mmult": replace(BASE, flat="mmult", logits=10, sums="sumproduct", spaced=False, softmax=True),
 }
 

@@ -102,6 +102,27 @@ def test_error_values_are_reported_at_their_origin(tmp_path: Path) -> None:
     assert "1 cell passes it on" in found.message
 
 
+def test_a_strided_map_written_out_term_by_term(tmp_path: Path) -> None:
+    """3×3 windows in steps of 2, each product typed: one column too many is one finding, at that column."""
+    rng = np.random.default_rng(2)
+    with xlsxwriter.Workbook(tmp_path / "s.xlsx") as work:
+        sheet = work.add_worksheet("S")
+        for at in np.ndindex(9, 9):
+            sheet.write_number(*at, rng.random())
+        for at in np.ndindex(3, 3):
+            sheet.write_number(at[0], 12 + at[1], rng.normal())
+        for i, j in np.ndindex(4, 5):
+            pairs = [
+                f"{xlsxwriter.utility.xl_rowcol_to_cell(2 * i + a, 2 * j + b)}*"
+                f"{xlsxwriter.utility.xl_rowcol_to_cell(a, 12 + b, True, True)}"
+                for a, b in np.ndindex(3, 3)
+            ]
+            sheet.write_formula(i, 20 + j, "=" + "+".join(pairs))
+    (found,) = findings(tmp_path / "s.xlsx")
+    assert (found.rule, str(found.area)) == ("too-large", "S!Y1:Y4")
+    assert found.expected.startswith("4×4")
+
+
 KERNELS = {
     "edge": [[1, 1, 1], [0, 0, 0], [-1, -1.1, -1]],
     "ternary": [[1, 1, 1], [0, 1, 0], [-1, -1, -1]],

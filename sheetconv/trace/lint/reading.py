@@ -111,27 +111,27 @@ def readings(sheet: Sheet, grid: Grid) -> list[Reading]:
 
 def _readings(sheet: Sheet, grid: Grid) -> Iterator[Reading]:
     done: set[Area] = set()
-    joined: dict[tuple[Area, tuple[int, int]], list[int]] = {}
+    together: dict[tuple[Area, tuple[int, int]], list[int]] = {}
     for slot in sorted(summed_slots(grid.skeleton.tree)):
-        first = grid.slots[grid.first][slot]
+        first, union = grid.slots[grid.first][slot], grid.reach(slot)
+        if first.row1 - first.row0 + 1 >= ROWS or first.size > MOST_AREA:
+            continue
+        fixed = grid.fixed(slot) or union.size > MOST_AREA
+        block = None if fixed else _block(sheet.book[union.sheet], union)
+        together.setdefault((block or union, _step(grid, slot)), []).append(slot)
+    for (_, step), slots in together.items():
+        first = _bounding([grid.slots[grid.first][slot] for slot in slots])
         window = first.row1 - first.row0 + 1, first.column1 - first.column0 + 1
-        if window[0] >= ROWS or first.size > MOST_AREA:
-            continue
-        step, union = _step(grid, slot), grid.reach(slot)
-        if step[0] > window[0] or step[1] > window[1] or union.size > MOST_AREA:
-            for area in sorted({slots[slot] for slots in grid.slots.values()} - done):
-                done.add(area)
-                yield _reading(sheet, slot, area, window, (0, 0), False)
-            continue
-        block = None if grid.fixed(slot) else _block(sheet.book[union.sheet], union)
-        joined.setdefault((block or union, step), []).append(slot)
-    for (_, step), slots in joined.items():
-        area = _bounding([grid.reach(slot) for slot in slots])
-        if area not in done:
-            done.add(area)
-            first = _bounding([grid.slots[grid.first][slot] for slot in slots])
-            window = first.row1 - first.row0 + 1, first.column1 - first.column0 + 1
-            yield _reading(sheet, slots[0], area, window, step, True)
+        union = _bounding([grid.reach(slot) for slot in slots])
+        if step[0] <= window[0] and step[1] <= window[1] and union.size <= MOST_AREA:
+            found = [] if union in done else [union]
+        else:
+            found = sorted({areas[slot] for areas in grid.slots.values() for slot in slots} - done)
+        done.update(found)
+        for area in found:
+            joined = found == [union]
+            size = window if joined else (area.row1 - area.row0 + 1, area.column1 - area.column0 + 1)
+            yield _reading(sheet, slots[0], area, size, step if joined else (0, 0), joined)
 
 
 def _bounding(areas: list[Area]) -> Area:

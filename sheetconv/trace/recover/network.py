@@ -242,6 +242,8 @@ def _level(ready: list[Formula], reader: Reader, network: Network, source: Sourc
             continue
         made.append(Tensor("", ids, layer))
         for match in matches:
+            for cell in np.setdiff1d(match.formula.lattice, match.formula.ids).tolist():
+                network.exceptions[cell] = "no number and no formula, within a map"
             for at, has_formula in match.formula.grid.exceptions.items():
                 what = (
                     "another formula than the rest of its map"

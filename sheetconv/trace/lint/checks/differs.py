@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sheetconv.read.a1 import cell_name
 from sheetconv.trace.area import Area, rectangles
 from sheetconv.trace.grids import Grid
+from sheetconv.trace.lint.checks.text_number import is_number
 from sheetconv.trace.lint.sheet import Finding, Kind, Sheet
 
 _MAP = 8
@@ -60,6 +61,7 @@ def _missing(sheet: Sheet, grid: Grid) -> Iterator[Finding]:
         for row in range(area.row0, area.row1 + 1, grid.pitch[0])
         for column in range(area.column0, area.column1 + 1, grid.pitch[1])
         if (row, column) not in grid.cells
+        and not is_number(sheet.texts.get((row, column), ""))  # text_number tells of those
         and sheet.kind((row, column)) in (Kind.BLANK, Kind.TEXT, Kind.OTHER)
     ]
     for gap in rectangles((sheet.name, *at) for at in empty):
