@@ -20,7 +20,7 @@ from sheetconv.sheet.book import write_workbook
 from sheetconv.sheet.readme import About
 from sheetconv.trace.explain import Explainer
 from sheetconv.trace.explain.active import strongest
-from sheetconv.trace.explain.cell import Explanation
+from sheetconv.trace.explain.result import Explanation
 from sheetconv.trace.fields.network import of_book
 from sheetconv.trace.source import Cell, Source
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from sheetconv.errors import LimitError
 from sheetconv.trace.area import Area
-from sheetconv.trace.explain.cell import Explainer, Explanation
+from sheetconv.trace.explain.cell import Explainer
+from sheetconv.trace.explain.result import Explanation
 from sheetconv.trace.explain.values import Unknown, number
 from sheetconv.trace.source import Cell
 

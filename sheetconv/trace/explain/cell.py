@@ -6,65 +6,18 @@ of them must be the number that the file has for the cell.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from sheetconv.errors import UsageError
-from sheetconv.read.cells import Value
 from sheetconv.trace.area import Area
-from sheetconv.trace.elements import Element, TensorElements
+from sheetconv.trace.elements import TensorElements
+from sheetconv.trace.explain.result import Explanation, Group, misfits
 from sheetconv.trace.explain.terms import Decomposition, Factor, Term, reads
 from sheetconv.trace.explain.values import Unknown, Values, number
 from sheetconv.trace.formula import box, is_address, tokens
 from sheetconv.trace.source import Cell, Source
 from sheetconv.trace.tree import Apply, Node, Number, Skeletons, Slot
 
-TOLERANCE = 1e-9
-"""Largest difference, relative to the sum of the terms' sizes, between what the terms and the file say."""
 _CHOICES = ("INDEX", "CHOOSE")
 _CURVES = ("EXP", "LN", "SQRT", "ABS", "TANH", "SIN", "COS", "1/")
-
-
-@dataclass(frozen=True)
-class Group:
-    """Terms of one input channel (or one range): their sum, and their share of the sum of all terms' sizes, 0 … 1."""
-
-    name: str
-    count: int
-    total: float
-    share: float
-
-
-@dataclass
-class Explanation:
-    """A cell taken apart.
-
-    Attributes:
-        cell, element: where it is, and what tensor's element it is in our workbooks.
-        formula, value: its text, and the number that the file remembers (None where it has none).
-        kind: sum, copy, choice, relu, max, min, average, softmax, curve (a function of a sum or of cells that are
-            no sum), or reads where none of these.
-        steps: what is done to the sum, from the inside out, in words.
-        terms: the products that add up to `total`, in the formula's order.
-        result: what the formula makes of them; None where it holds something that is not computed here.
-        groups: the share of each input channel.
-        reads: the areas that the formula reads.
-        opaque: areas that enter the terms as one computed number (the deviation that a batch-norm divides by).
-        problems: what does not fit: values missing or stale.
-    """
-
-    cell: Area
-    element: Element | None
-    formula: str
-    value: Value
-    kind: str = "sum"
-    steps: list[str] = field(default_factory=list)
-    terms: list[Term] = field(default_factory=list)
-    total: float = 0.0
-    result: float | None = None
-    groups: list[Group] = field(default_factory=list)
-    reads: list[Area] = field(default_factory=list)
-    opaque: list[Area] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
 
 
 class Explainer:
@@ -93,7 +46,7 @@ class Explainer:
             found.kind, found.terms, found.steps, found.result = "reads", [], [], None
             found.problems.append(f"not taken apart: the formula holds {error}")
         found.groups = self._groups(cell, found.terms)
-        found.problems += _misfits(found)
+        found.problems += misfits(found)
         return found
 
     def parsed(self, cell: Cell) -> tuple[Node, tuple[Area, ...]]:
@@ -298,26 +251,3 @@ def _constant(node: Node) -> float | None:
     if isinstance(node, Apply) and node.name == "-" and isinstance(node.of[0], Number):
         return -node.of[0].value
     return node.value if isinstance(node, Number) else None
-
-
-def _misfits(found: Explanation) -> list[str]:
-    """What does not add up: the terms, or the number in the file."""
-    if found.result is None:
-        return []
-    size = sum(abs(t.product) for t in found.terms)
-    problems = []
-    result = found.result
-    if found.kind in ("sum", "copy", "choice", "average", "max", "min") and not found.steps[1:]:
-        result = found.total
-    elif found.kind == "relu" and not found.steps[1:]:
-        result = max(0.0, found.total)
-    if abs(result - found.result) > TOLERANCE * max(size, abs(found.result)):
-        problems.append(f"the terms add up to {result!r}, the formula gives {found.result!r}")
-    if isinstance(found.value, float) and abs(result - found.value) > TOLERANCE * max(size, abs(result)):
-        problems.append(
-            f"the terms give {result!r}, the file has {found.value!r}: its values are stale; "
-            "open it in a spreadsheet program, recalculate and save it"
-        )
-    elif found.value is not None and not isinstance(found.value, float):
-        problems.append(f"the file has {found.value!r} for the cell, which is no number")
-    return problems

@@ -6,7 +6,8 @@ from typing import Any
 
 from sheetconv.trace.area import Area
 from sheetconv.trace.explain.active import Strongest
-from sheetconv.trace.explain.cell import Explainer, Explanation
+from sheetconv.trace.explain.cell import Explainer
+from sheetconv.trace.explain.result import Explanation
 from sheetconv.trace.explain.terms import Factor, Term
 
 _KINDS = {
