@@ -1,9 +1,12 @@
-"""Time to read a workbook of 9,416 formulas and trace its last cell; median of five fresh runs.
+"""Time to read a workbook of 9,416 formulas and trace its last cell, and what a chain of a million cells takes.
 
-Run: python tests/benchmarks/trace_speed.py
+Run: python tests/benchmarks/trace_speed.py [length of the chain, default 1000000; 0 for none]
+Medians of five fresh runs; CPU time beside wall time, since a busy machine stretches the latter.
 """
 
+import resource
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -12,7 +15,7 @@ import xlsxwriter
 from xlsxwriter.utility import xl_range, xl_range_abs
 
 from sheetconv.trace.area import Area
-from sheetconv.trace.precedents import trace
+from sheetconv.trace.precedents import Trace, dependents, trace
 from sheetconv.trace.source import Source
 
 
@@ -36,14 +39,37 @@ def build(path: Path) -> None:
     work.close()
 
 
+def chain(path: Path, length: int) -> None:
+    """A2 = A1 + 1, and so on down."""
+    work = xlsxwriter.Workbook(path, {"constant_memory": True})
+    sheet = work.add_worksheet("S")
+    sheet.write(0, 0, 1)
+    for row in range(1, length):
+        sheet.write_formula(row, 0, f"=A{row}+1", None, row + 1)
+    work.close()
+
+
+def timed(path: Path, cell: Area, back: bool = False) -> tuple[float, float, Trace]:
+    """Wall and CPU seconds of reading and tracing."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    with Source(path) as source:
+        found = (dependents if back else trace)(source, cell)
+    return time.perf_counter() - wall, time.process_time() - cpu, found
+
+
 if __name__ == "__main__":
+    length = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.xlsx"
         build(path)
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            with Source(path) as source:
-                found = trace(source, Area("S", 300, 0, 300, 0))
-            times.append(time.perf_counter() - start)
-    print(f"{sum(v.cells for v in found.levels):,} precedents, median {statistics.median(times):.2f} s")
+        for back, cell in ((False, Area("S", 300, 0, 300, 0)), (True, Area("S", 30, 30, 30, 30))):
+            runs = [timed(path, cell, back) for _ in range(5)]
+            wall, cpu = (statistics.median(r[i] for r in runs) for i in (0, 1))
+            print(
+                f"{'dependents' if back else 'precedents'}: {runs[0][2].cells:,} cells, {wall:.2f} s, CPU {cpu:.2f} s"
+            )
+        if length:
+            chain(path, length)
+            wall, cpu, found = timed(path, Area("S", length - 1, 0, length - 1, 0))
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"chain: {len(found.levels):,} levels, {wall:.0f} s, CPU {cpu:.0f} s, peak {peak:,.0f} MiB")
