@@ -6,8 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from sheetconv.errors import WorkbookError
-from sheetconv.read.a1 import Range, sheet_cell
+from sheetconv.errors import LimitError, WorkbookError
+from sheetconv.read.a1 import Range, cell_name, sheet_cell
+
+MOST_AT_ONCE = 50_000_000
 
 
 class CellError(str):
@@ -111,7 +113,7 @@ class SheetCells:
 
         A formula cell without a cached value is None, like a blank cell.
         """
-        block = np.full((row1 - row0 + 1, column1 - column0 + 1), None, object)
+        block = np.full(self._shape(row0, column0, row1, column1), None, object)
         for index in self._inside(row0, column0, row1, column1):
             at = self._rows[index] - row0, self._columns[index] - column0
             number = self._numbers[index]
@@ -120,7 +122,7 @@ class SheetCells:
 
     def numbers(self, row0: int, column0: int, row1: int, column1: int) -> np.ndarray:
         """Cached values as float64, shape as in `values`; NaN where no number stands."""
-        block = np.full((row1 - row0 + 1, column1 - column0 + 1), np.nan)
+        block = np.full(self._shape(row0, column0, row1, column1), np.nan)
         inside = self._inside(row0, column0, row1, column1)
         block[self._row_view[inside] - row0, self._column_view[inside] - column0] = self._number_view[inside]
         return block
@@ -131,7 +133,7 @@ class SheetCells:
         Shared formulas are expanded for each cell. Every cell of an array formula's area has the text of the
         area (without braces; `arrays` tells the area).
         """
-        block = np.full((row1 - row0 + 1, column1 - column0 + 1), None, object)
+        block = np.full(self._shape(row0, column0, row1, column1), None, object)
         for index in self._inside(row0, column0, row1, column1):
             row, column = self._rows[index], self._columns[index]
             block[row - row0, column - column0] = self._formula(index, row, column)
@@ -143,6 +145,16 @@ class SheetCells:
                 )
                 block[covered] = self.formula(row, column)
         return block
+
+    def _shape(self, row0: int, column0: int, row1: int, column1: int) -> tuple[int, int]:
+        """Rows and columns of a range; raises `LimitError` where it is too large for memory."""
+        shape = row1 - row0 + 1, column1 - column0 + 1
+        if shape[0] * shape[1] > MOST_AT_ONCE:
+            corners = f"{sheet_cell(self.sheet, row0, column0)} to {cell_name(row1, column1)}"
+            raise LimitError(
+                f"{corners} are {shape[0] * shape[1]:,} cells; up to {MOST_AT_ONCE:,} can be read at once"
+            )
+        return shape
 
     def value(self, row: int, column: int) -> Value:
         """Cached value of one cell."""
