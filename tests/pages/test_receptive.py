@@ -98,10 +98,10 @@ def test_path_counts_are_the_gradient_of_the_network_of_ones(page: Any, net: int
     assert per_layer.tolist()[:4] == [UNITS] * min(layers, 4)
 
 
-# corners, borders, another channel, the middle; and numbers beyond the grid, which are taken as its last
+# the middle, corners, borders, other channels, every layer
 LOOKS = {
-    1: [(3, 0, 4, 5), (3, 1, 0, 0), (2, 1, 23, 11), (1, 0, 25, 25), (3, 1, 11, 11)],
-    2: [(3, 0, 1, 2), (1, 3, 0, 13), (2, 7, 6, 0), (4, 15, 1, 1), (5, 9, 0, 0), (3, 2, 3, 0)],
+    1: [(3, 0, 4, 5), (3, 1, 0, 11), (2, 1, 23, 11), (1, 0, 25, 25)],
+    2: [(3, 2, 3, 0), (1, 3, 0, 13), (4, 15, 1, 1), (5, 9, 0, 0)],
 }
 
 
