@@ -169,12 +169,17 @@ def _check_ranks(tensor: Tensor) -> None:
 
 
 def margins(graph: Graph) -> dict[Tensor, list[tuple[int, int]]]:
-    """How many cells beyond its bounds each placed tensor is read, as (before, after) per axis."""
+    """How many cells beyond its bounds each placed tensor is read, as (before, after) per axis.
+
+    Reads of tensors that are no part of the graph do not count.
+    """
     found = {t: [(0, 0)] * len(t.shape) for t in graph.placed()}
     for tensor in graph.placed():
         if tensor.expr is None:
             continue
         for low, high, read in _reach(tensor):
+            if read not in found:
+                continue
             for axis, size in enumerate(read.shape):
                 before, after = found[read][axis]
                 found[read][axis] = (max(before, -low[axis]), max(after, high[axis] - size + 1))

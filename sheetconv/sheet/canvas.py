@@ -122,7 +122,7 @@ class Canvas:
         if count > 1:
             self.sheet.merge_range(row, 1, row + count - 1, 1, "", style)
         self.sheet.write_string(row, 1, text, style)
-        self._grow(row + count)
+        self.grow(row + count)
         return row + count
 
     def _pixels(self, first: int, end: int) -> int:
@@ -158,7 +158,8 @@ class Canvas:
         """What is drawn from now on stands below the part that prints."""
         self.printed = self.bottom
 
-    def _grow(self, row: int) -> None:
+    def grow(self, row: int) -> None:
+        """Tell the page that something reaches down to this row (it prints that far)."""
         self.bottom = max(self.bottom, row)
 
     # --- pieces ----------------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ class Canvas:
         if box and box != (1, 1):
             self.sheet.merge_range(row, column, row + box[0] - 1, column + box[1] - 1, "", style)
         self.sheet.write_string(row, column, text, style)
-        self._grow(row + (box[0] if box else 1))
+        self.grow(row + (box[0] if box else 1))
 
     def title(self, row: int, column: int, text: str, detail: str = "") -> None:
         """A heading of a block, and in grey what is to be known of it."""
@@ -236,7 +237,7 @@ class Canvas:
             # merged cells count whole: a scale over their first cells alone would be drawn in part
             wide = [(r0, c0, r1 + down - 1, c1 + across - 1) for r0, c0, r1, c1 in boxes]
             colour(self.sheet, wide, scale)
-        self._grow(place.box()[2] + down + place.margin[2])
+        self.grow(place.box()[2] + down + place.margin[2])
 
     def choice(self, tensor: Tensor, allowed: range | list[int] | tuple[int, int], span: int = 2) -> None:
         """A yellow cell that drives the sheet: a drop-down of numbers, or for a tuple (low, high) a cell to type in."""
@@ -273,7 +274,7 @@ class Canvas:
         if span > 1:
             self.sheet.merge_range(row, column, row, column + span - 1, "", style)
         self.sheet.write_formula(row, column, f"={text}", style, value)
-        self._grow(row + 1)
+        self.grow(row + 1)
 
     def limit(self, tensor: Tensor, low: int, high: int) -> None:
         """Let the cells of a tensor take whole numbers from `low` to `high` only."""
@@ -290,7 +291,7 @@ class Canvas:
             self.sheet.merge_range(row, column, row, column + span - 1, "", style)
         self.sheet.write_string(row, column, letters[0], style)
         self.sheet.data_validation(row, column, row, column, {"validate": "list", "source": list(letters)})
-        self._grow(row + 1)
+        self.grow(row + 1)
 
     def captions(self, row: int, column: int, pick: Tensor) -> None:
         """The caption of the chosen image, looked up by a formula that holds all captions."""
@@ -410,7 +411,7 @@ class Canvas:
         chart.set_x_axis({"num_font": font})
         chart.set_size({"width": size[0] * self.page.unit, "height": size[1] * self.page.unit})
         self.sheet.insert_chart(*at, chart)
-        self._grow(at[0] + size[1])
+        self.grow(at[0] + size[1])
 
     def place(self, tensor: Tensor) -> Place:
         """Where a tensor lies."""

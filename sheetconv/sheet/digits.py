@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.graph.expr import Call, FloatArray
+from sheetconv.graph.expr import Call, Expr, FloatArray
 from sheetconv.graph.tensor import Graph, Operation, Tensor
 from sheetconv.sheet.address import area, cell, quoted
 from sheetconv.sheet.layout import Place
@@ -30,9 +30,7 @@ def add_choice(
     pick = Tensor("pick", (1,), "input", operator="Choice", placement="fixed")
     stack = Tensor("images", images.shape, "input", operator="Images", signed=False)
     source = graph.inputs[0]
-    _, c, y, x = source.axes
-    source.expr = Call("CHOOSE", (pick.at(0), *(stack.at(k, c, y, x) for k in range(count))))
-    source.operation = Operation("choose", (pick, stack))
+    source.expr, source.operation = chosen(pick, stack, source)
     graph.tensors[:0] = [pick, stack]
     graph.inputs[:] = [pick, stack]
     number = np.arange(count)
@@ -54,6 +52,13 @@ def add_choice(
         stack: Place(sheet, stack, rows, columns, (0, 0, 0, 0), FIRST_ROW, 1, (2, 3)),
     }  # fmt: skip
     return pick, stack, places
+
+
+def chosen(pick: Tensor, stack: Tensor, tensor: Tensor) -> tuple[Expr, Operation]:
+    """The formula and the operation of image number `pick` (from 1) of `stack` (K, C, H, W)."""
+    _, c, y, x = tensor.axes
+    expr = Call("CHOOSE", (pick.at(0), *(stack.at(k, c, y, x) for k in range(stack.shape[0]))))
+    return expr, Operation("choose", (pick, stack))
 
 
 def write_selector(sheet: BulkSheet, styles: Styles, captions: list[str], images: str) -> None:

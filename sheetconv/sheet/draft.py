@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sheetconv.data.pick import Picked
-from sheetconv.graph.expr import Call, Expr, FloatArray
+from sheetconv.graph.expr import Expr, FloatArray
 from sheetconv.graph.expr import evaluate as evaluate_expr
 from sheetconv.graph.tensor import Graph, Operation, Tensor, look_through
+from sheetconv.sheet.digits import chosen
 from sheetconv.sheet.layout import Place
 from sheetconv.template import PageSettings
 
@@ -205,13 +206,6 @@ class Maker:
         self.draft.places[tensor] = place
         tensor.view = False
         return place
-
-
-def chosen(pick: Tensor, stack: Tensor, tensor: Tensor) -> tuple[Expr, Operation]:
-    """The formula and the operation of image number `pick` (from 1) of `stack` (K, C, H, W)."""
-    _, c, y, x = tensor.axes
-    expr = Call("CHOOSE", (pick.at(0), *(stack.at(k, c, y, x) for k in range(stack.shape[0]))))
-    return expr, Operation("choose", (pick, stack))
 
 
 def _shape(operation: Operation) -> tuple[int, ...]:

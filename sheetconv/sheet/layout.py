@@ -135,6 +135,17 @@ class Layout:
     rows: int = 0
     columns: int = 0
 
+    def move(self, rows: int, columns: int) -> None:
+        """Set everything down and to the right, where a page has other things before it."""
+        for band in self.bands:
+            band.row += rows
+            band.column += columns
+        for place in self.places.values():
+            place.row += rows
+            place.column += columns
+        self.rows += rows
+        self.columns += columns
+
 
 def is_stacked(tensor: Tensor) -> bool:
     """Whether a feature map is wide enough for the stacked arrangement."""

@@ -103,16 +103,27 @@ class NetworkSheet:
         title: str,
         name: str,
         pixels: bool,
+        sheet: BulkSheet | None = None,
     ) -> None:
         self.book, self.styles, self.graph, self.layout = book, styles, graph, layout
         self.places, self.values, self.title, self.name = places, values, title, name
-        self.sheet: BulkSheet = book.add_worksheet(name, worksheet_class=BulkSheet)
+        self.sheet: BulkSheet = sheet or book.add_worksheet(name, worksheet_class=BulkSheet)
         self.sheet.book_styles = styles
         self.pixels = pixels
 
     def write(self) -> BulkSheet:
         """Fill the sheet; returns it so that other pages can add a selector."""
         self._frame()
+        self.bands()
+        self._names()
+        self._legend()
+        return self.sheet
+
+    def bands(self) -> None:
+        """Write all tensors with the titles of their layers and channels."""
+        for top in {band.row for band in self.layout.bands}:
+            for i, height in enumerate((44, 32, 32)):
+                self.sheet.set_row_pixels(top + i, height)
         printer = Printer(self.places, self.name)
         for band in self.layout.bands:
             for tensor in [*band.parameters, band.tensor]:
@@ -128,9 +139,6 @@ class NetworkSheet:
                 )
                 self._tile_titles(tensor, place, band.row)
             self._band_titles(band)
-        self._names()
-        self._legend()
-        return self.sheet
 
     def _frame(self) -> None:
         sheet, layout = self.sheet, self.layout
@@ -146,15 +154,19 @@ class NetworkSheet:
         sheet.set_margins(0.3, 0.3, 0.3, 0.3)
         sheet.fit_to_pages(1, 1)
         sheet.print_area(0, 0, layout.rows, layout.columns)
-        heights = {0: 64, 1: 48} | {top + i: h for top in tops for i, h in enumerate((44, 32, 32))}
-        for row, height in heights.items():
-            sheet.set_row_pixels(row, height)
+        sheet.set_row_pixels(0, 64)
+        sheet.set_row_pixels(1, 48)
         sheet.write_string(0, 1, self.title, self.styles.text(36, bold=True, font_color=HEADING))
 
     def _band_titles(self, band: Band) -> None:
         tensor, text = band.tensor, self.styles.text
         column = self.places[tensor].column
-        self.sheet.write_string(band.row, column, tensor.name, text(NAME_SIZE, bold=True, font_color=HEADING))
+        self.sheet.write_string(
+            band.row,
+            column,
+            tensor.name.removeprefix(f"{self.name}."),
+            text(NAME_SIZE, bold=True, font_color=HEADING),
+        )
         self.sheet.write_string(band.row + 1, column, tensor.operator, text(TEXT_SIZE))
         self.sheet.write_string(
             band.row + 2, column, sizes(tensor.shape[1:] or tensor.shape), text(TEXT_SIZE)

@@ -19,7 +19,24 @@ LESSON = (folder() / "lesson.toml").read_text(encoding="utf-8")
 
 
 def test_every_kind_of_page_is_in_the_lesson() -> None:
-    assert {page.kind for page in load("lesson").page} == set(kinds())
+    """All but the page for any other network."""
+    assert {page.kind for page in load("lesson").page} == set(kinds()) - {"network"}
+
+
+@pytest.mark.parametrize(
+    ("net", "weights", "cells"), [("simple-cnn", "simple-cnn", 1_000), ("lenet5", "", 9_000)]
+)
+def test_any_network_can_be_a_page_of_its_own(tmp_path: Path, net: str, weights: str, cells: int) -> None:
+    path = tmp_path / "mine.toml"
+    page = (
+        f'[[page]]\nkind = "network"\nname = "Net"\nnet = "{net}"\nweights = "{weights}"\nfuse_relu = true\n'
+    )
+    path.write_text(f'[[page]]\nkind = "contents"\n\n{page}', encoding="utf-8")
+    built = build(Request(tmp_path / "x.xlsx", str(path), dataset="builtin", digit=4))
+    assert built.report is not None
+    assert built.report.agrees
+    assert built.report.largest <= 1e-12
+    assert sum(c.cells for c in built.report.computed if "Net" in c.worst) > cells
 
 
 def test_copies_are_handed_out_and_not_overwritten(tmp_path: Path) -> None:

@@ -55,6 +55,13 @@ def one_of(*choices: str) -> Callable[[Any], str]:
     return check
 
 
+def switch(value: Any) -> bool:
+    """Yes or no."""
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {value!r:.40}")
+    return value
+
+
 def array(*shape: int) -> Callable[[Any], FloatArray]:
     """Numbers in nested lists of this shape."""
     sizes = "×".join(map(str, shape))
