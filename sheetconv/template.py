@@ -282,7 +282,7 @@ def _keys(text: str) -> Iterator[tuple[int, int, str, str]]:
     page, path, inside = -1, "", ""
     for number, line in enumerate(text.splitlines(), start=1):
         if not inside:
-            if head := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
+            if head := re.match(r"\s*\[+\s*([A-Za-z_][\w.-]*)\s*\]+\s*(?:#.*)?$", line):
                 path = head[1]
                 if path == "page":
                     page += 1

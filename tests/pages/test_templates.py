@@ -160,3 +160,8 @@ def test_the_docs_say_where_every_point_of_the_lesson_is() -> None:
         assert told.get(name, set()) == points, name
     found = set().union(*pages.values())
     assert found >= {f"L{i}" for i in (*range(1, 20), 22, 26, 27)}
+
+
+def test_rows_of_numbers_in_a_page_are_no_tables() -> None:
+    text = '[[page]]\nkind = "metrics"\nbatches = [\n  [0.6, 32],\n  [0.9, 2]\n]\n[[page]]\nkind = "learner"\nhistory = "x"\n'
+    assert line_of(text, "history", 1) == 9
