@@ -87,7 +87,8 @@ class Progress(Callback):
 
         kind = "training" if learn.training else "validating"
         text = f"epoch {learn.epoch + 1} of {learn.n_epochs}, {kind}"
-        self._bar = learn.dl = tqdm(learn.dl, text, leave=False, disable=None if learn.main else True)
+        quiet = None if learn.main else True  # None: where stderr is no terminal
+        self._bar = learn.dl = tqdm(learn.dl, text, leave=False, disable=quiet, unit=" batches")
 
     def after_epoch(self, learn: Learner) -> None:
         """Print the epoch's line."""
