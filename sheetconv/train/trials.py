@@ -1,7 +1,8 @@
 """Choosing among initialisations by a short trial of each: with very few channels, luck decides how far one gets.
 
 The lesson's autoencoder has 2 channels at its widest: a filter that starts out useless stays so. Of five seeds the
-best had a fifth less error than the worst after one epoch, and kept its lead.
+best had a fifth less error than the worst after one epoch of Fashion-MNIST; on handwriting three of eight learned
+nothing in half an epoch.
 """
 
 from __future__ import annotations
