@@ -15,10 +15,27 @@ from sheetconv.data.handwriting import digits
 from sheetconv.data.pick import pick
 from sheetconv.data.sources import BUILTIN_SIZES
 from sheetconv.models import load_model
+from sheetconv.nets.lesson import LEFT_EDGE, TOP_EDGE
 from sheetconv.read.cells import Book
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "sheetconv" / "weights" / "simple-cnn.safetensors"
+
+
+def test_two_layer_weights_keep_the_edge_kernels_and_read_handwriting() -> None:
+    model, _ = load_model("conv-example", WEIGHTS.with_name("conv-example.safetensors"))
+    state = model.state_dict()
+    assert state["conv1.weight"].flatten().tolist() == [
+        *TOP_EDGE[0],
+        *TOP_EDGE[1],
+        *TOP_EDGE[2],
+        *sum(LEFT_EDGE, ()),
+    ]
+    assert not state["conv1.bias"].any()
+    images, labels = digits(500, seed=98)
+    with torch.no_grad():
+        guess = model(torch.from_numpy(images).float()[:, None] / 255).argmax(1).numpy()
+    assert np.mean(guess == labels) > 0.75
 
 
 def test_shipped_weights_read_the_built_in_handwriting() -> None:
