@@ -71,22 +71,40 @@ def edges(tensor: Tensor, cells: IntArray | None = None) -> Iterator[tuple[Tenso
     `cells` are flat numbers (all when None). Parameters and cells outside the source's bounds are left out; each
     pair of cells comes once, however often the formula names it. Comes in portions that bound the memory.
     """
-    if tensor.expr is None:
-        return
-    chosen = np.arange(tensor.size) if cells is None else np.asarray(cells, np.int64)
-    reads = sum(len(at) for _, _, at in precedents(tensor.expr, _env(tensor, chosen[:1])))
-    step = max(1, _AT_ONCE // max(reads, 1))
-    for start in range(0, len(chosen), step):
-        part = chosen[start : start + step]
+    for portion in _portions(tensor, cells):
         found: dict[Tensor, list[IntArray]] = {}
-        for source, which, at in precedents(tensor.expr, _env(tensor, part)):
-            if source.kind != "parameter":
-                inside = ((at >= 0) & (at < np.array(source.shape, np.int64))).all(1)
-                read = np.ravel_multi_index(tuple(at[inside].T), source.shape) if at.shape[1] else 0
-                found.setdefault(source, []).append(part[which[inside]] * source.size + read)
+        for source, which, read in portion:
+            found.setdefault(source, []).append(which * source.size + read)
         for source, pairs in found.items():
             once = np.unique(np.concatenate(pairs))
             yield source, once // source.size, once % source.size
+
+
+def reads(tensor: Tensor) -> Iterator[tuple[Tensor, IntArray, IntArray]]:
+    """The same for all cells of a tensor as its formulas name them, pairs more than once; cell numbers ascend."""
+    for portion in _portions(tensor, None):
+        yield from portion
+
+
+def _portions(
+    tensor: Tensor, cells: IntArray | None
+) -> Iterator[Iterator[tuple[Tensor, IntArray, IntArray]]]:
+    if tensor.expr is None:
+        return
+    chosen = np.arange(tensor.size) if cells is None else np.asarray(cells, np.int64)
+    window = sum(len(at) for _, _, at in precedents(tensor.expr, _env(tensor, chosen[:1])))
+    step = max(1, _AT_ONCE // max(window, 1))
+    for start in range(0, len(chosen), step):
+        yield _read(tensor, chosen[start : start + step])
+
+
+def _read(tensor: Tensor, part: IntArray) -> Iterator[tuple[Tensor, IntArray, IntArray]]:
+    assert tensor.expr is not None
+    for source, which, at in precedents(tensor.expr, _env(tensor, part)):
+        if source.kind != "parameter":
+            inside = ((at >= 0) & (at < np.array(source.shape, np.int64))).all(1)
+            flat = np.ravel_multi_index(tuple(at[inside].T), source.shape) if at.shape[1] else 0
+            yield source, part[which[inside]], np.broadcast_to(flat, (int(inside.sum()),))
 
 
 def _env(tensor: Tensor, cells: IntArray) -> dict[Var, IntArray]:

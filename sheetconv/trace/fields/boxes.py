@@ -12,7 +12,7 @@ import numpy as np
 
 from sheetconv.graph.index import IntArray
 from sheetconv.graph.tensor import Graph, Tensor
-from sheetconv.trace.paths import edges
+from sheetconv.trace.paths import reads
 
 Box = tuple[tuple[int, int], ...]
 """First and last index along each axis of the image that a box spans: ``((row0, row1), (column0, column1))``."""
@@ -40,21 +40,23 @@ def spatial(pixels: Tensor) -> tuple[int, ...]:
     return tuple(range(2, len(pixels.shape))) or (len(pixels.shape) - 1,)
 
 
-def all_boxes(graph: Graph, pixels: Tensor) -> dict[Tensor, Boxes]:
-    """Boxes of the units of every tensor that the pixels can change."""
+def all_boxes(graph: Graph, pixels: Tensor, until: Tensor | None = None) -> dict[Tensor, Boxes]:
+    """Boxes of the units of every tensor that the pixels can change, up to `until` where it is given."""
     axes = spatial(pixels)
     at = np.stack(np.unravel_index(np.arange(pixels.size), pixels.shape), -1)[:, axes]
     found = {pixels: Boxes(at, at)}
     far = np.iinfo(np.int64).max
     for tensor in graph:
         low, high = np.full((tensor.size, len(axes)), far), np.full((tensor.size, len(axes)), -1)
-        reads = False
-        for source, cells, read in edges(tensor) if tensor.kind == "activation" else ():
+        sees = False
+        for source, cells, read in reads(tensor) if tensor.kind == "activation" else ():
             if source in found:
-                reads = True
+                sees = True
                 _widen(low, high, found[source], cells, read)
-        if reads:
+        if sees:
             found[tensor] = Boxes(low, high)
+        if tensor is until:
+            break
     del found[pixels]
     return found
 

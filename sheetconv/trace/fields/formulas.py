@@ -73,15 +73,17 @@ class PixelSets:
             if start[1] >= grid.shape[0] or start[2] >= grid.shape[1] or grid[start[1:]] != _WAITING:
                 continue
             stack = [start]
+            opened: dict[Cell, list[tuple[Area, np.ndarray]]] = {}
             while stack:
                 cell = stack[-1]
                 mark = self._grid(cell[0])[cell[1:]]
                 if mark not in (_WAITING, _OPEN):
                     stack.pop()
                     continue
-                waiting = self._unsettled(cell)
+                blocks = opened.pop(cell, None) or self._blocks(cell)
+                waiting = _unsettled(blocks)
                 if not waiting:
-                    self._close(cell)
+                    self._close(cell, blocks)
                     stack.pop()
                 elif mark == _OPEN and any(self._grid(c[0])[c[1:]] == _OPEN for c in waiting):
                     raise WorkbookError(
@@ -89,6 +91,7 @@ class PixelSets:
                     )
                 else:
                     self._grid(cell[0])[cell[1:]] = _OPEN
+                    opened[cell] = blocks
                     stack += waiting
 
     def _blocks(self, cell: Cell) -> list[tuple[Area, np.ndarray]]:
@@ -100,19 +103,8 @@ class PixelSets:
                 found.append((area, block))
         return found
 
-    def _unsettled(self, cell: Cell) -> list[Cell]:
-        waiting = []
-        for area, block in self._blocks(cell):
-            if (block < 0).any():
-                rows, columns = np.nonzero(block < 0)
-                waiting += [
-                    (area.sheet, area.row0 + int(r), area.column0 + int(c))
-                    for r, c in zip(rows, columns, strict=True)
-                ]
-        return waiting
-
-    def _close(self, cell: Cell) -> None:
-        which = [block.reshape(-1) for _, block in self._blocks(cell)]
+    def _close(self, cell: Cell, blocks: list[tuple[Area, np.ndarray]]) -> None:
+        which = [block.reshape(-1) for _, block in blocks]
         read = np.unique(np.concatenate(which)) if which else np.zeros(0, np.int32)
         read = read[read > 0]
         grid = self._grid(cell[0])
@@ -126,3 +118,16 @@ class PixelSets:
         self.sets[self.used] = np.bitwise_or.reduce(self.sets[read])
         grid[cell[1:]] = self.used
         self.used += 1
+
+
+def _unsettled(blocks: list[tuple[Area, np.ndarray]]) -> list[Cell]:
+    """The formula cells among those read whose sets are not known yet."""
+    waiting = []
+    for area, block in blocks:
+        if block.min() < 0:
+            rows, columns = np.nonzero(block < 0)
+            waiting += [
+                (area.sheet, area.row0 + int(r), area.column0 + int(c))
+                for r, c in zip(rows, columns, strict=True)
+            ]
+    return waiting

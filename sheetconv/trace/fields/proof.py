@@ -88,7 +88,8 @@ def prove(network: Network, layers: Sequence[Tensor] | None = None, most: int = 
     chosen = network.layers(helpers=True) if layers is None else list(layers)
     units = {t: _sample(t.size, most) for t in chosen}
     gradient = lit_pixels(network.graph, network.pixels, units)
-    arithmetic = all_boxes(network.graph, network.pixels)
+    last = max(chosen, key=network.graph.tensors.index)
+    arithmetic = all_boxes(network.graph, network.pixels, last)
     reaches = recurrence(network.graph, network.pixels)
     proof = Proof()
     with Source(network.path) as source:
