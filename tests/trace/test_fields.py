@@ -15,15 +15,18 @@ from xlsxwriter.utility import xl_range
 
 from sheetconv.build import Request, build
 from sheetconv.cli import main
+from sheetconv.errors import WorkbookError
 from sheetconv.graph.capture import capture
 from sheetconv.ops import registry
 from sheetconv.trace.fields.boxes import all_boxes
 from sheetconv.trace.fields.command import Fields
+from sheetconv.trace.fields.formulas import PixelSets
 from sheetconv.trace.fields.gradient import path_derivative
 from sheetconv.trace.fields.network import Network, of_book, of_model
 from sheetconv.trace.fields.proof import prove
 from sheetconv.trace.fields.recurrence import recurrence
 from sheetconv.trace.paths import path_counts
+from sheetconv.trace.source import Source
 
 registry.load()
 
@@ -258,3 +261,19 @@ def test_a_workbook_of_someone_elses_is_measured(tmp_path: Path) -> None:
     assert "sees rows 2–5, columns 4–7 of net!B3:M14" in unit.output
     for arguments in (["--prove"], ["--layer", "A1"], ["--layer", "AK5", "--unit", "5,0"]):
         assert run(main, ["receptive-field", str(path), *arguments]).exit_code == 2
+
+
+def test_long_chains_and_circles_of_formulas(tmp_path: Path) -> None:
+    work = xlsxwriter.Workbook(tmp_path / "chain.xlsx")
+    sheet = work.add_worksheet("S")
+    sheet.write(0, 0, 1)
+    for row in range(1, 5000):
+        sheet.write_formula(row, 0, f"=A{row}")
+    sheet.write_formula(0, 1, "=A1+C1")
+    sheet.write_formula(0, 2, "=B1")
+    work.close()
+    with Source(tmp_path / "chain.xlsx") as source:
+        sets = PixelSets(source, [("S", 0, 0)])
+        assert sets.lit("S", np.array([4999, 6000]), np.array([0, 0])).tolist() == [[True], [False]]
+        with pytest.raises(WorkbookError, match=r"S!B1 depends on itself"):
+            sets.lit("S", np.array([0]), np.array([1]))
