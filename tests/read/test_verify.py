@@ -85,7 +85,7 @@ def test_altered_formula_fails_the_engine_check_and_is_named(book: Path, tmp_pat
     address = place(book, "softmax", 0, 4)
     bad = tmp_path / "altered.xlsx"
     pattern = rf'(<c r="{address}" s="\d+"><f>)([^<]*)'
-    rewrite(book, bad, {"xl/worksheets/sheet2.xml": (pattern, r"\g<1>\g<2>*1.001")})
+    rewrite(book, bad, {"xl/worksheets/sheet2.xml": (pattern, r"\g<1>\g<2>+0.001")})
     report = verify(bad, device="cpu")
     wrong = {c.tensor: c.worst for c in report.computed if not c.agrees}
     assert wrong["softmax"] == f"'Network'!{address}"
