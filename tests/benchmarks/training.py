@@ -179,7 +179,7 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
-    parser.add_argument("--only", default="", help="rows whose name contains one of these, by commas")
+    parser.add_argument("--only", default="", help="rows whose name contains one of these, divided by |")
     parser.add_argument("--table", action="store_true", help="only print what has been measured")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def main() -> None:
     book = Book(given.out / "rows.jsonl")
 
     def wanted(name: str) -> bool:
-        return any(word in name for word in given.only.split(","))
+        return any(word in name for word in given.only.split("|"))
 
     if not given.table:
         for name, work in training_speed.ROWS.items():
