@@ -91,6 +91,18 @@ def test_single_faults(tmp_path: Path, cell: str, value: object, rule: str, wher
     assert (rule, where) in [(f.rule, str(f.area)) for f in findings(tmp_path / "one.xlsx")]
 
 
+@pytest.mark.parametrize(("switch", "found"), [(0, []), (1, [("volatile", "S!C1")])])
+def test_a_volatile_branch_counts_only_while_it_is_switched_on(
+    tmp_path: Path, switch: int, found: list[tuple[str, str]]
+) -> None:
+    work = openpyxl.Workbook()
+    sheet = work.active
+    sheet.title = "S"
+    sheet["A1"], sheet["B1"], sheet["C1"] = switch, 0.25, "=IF(A1=1,RAND(),B1)"
+    work.save(tmp_path / "switch.xlsx")
+    assert [(f.rule, str(f.area)) for f in findings(tmp_path / "switch.xlsx")] == found
+
+
 def test_error_values_are_reported_at_their_origin(tmp_path: Path) -> None:
     with xlsxwriter.Workbook(tmp_path / "error.xlsx") as work:
         sheet = work.add_worksheet("S")
