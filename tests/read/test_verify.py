@@ -82,13 +82,13 @@ def test_poisoned_cached_value_fails_the_cached_check_only(book: Path, tmp_path:
 
 
 def test_altered_formula_fails_the_engine_check_and_is_named(book: Path, tmp_path: Path) -> None:
-    address = place(book, "softmax", 0, 4)
+    address = place(book, "dense", 0, 4)
     bad = tmp_path / "altered.xlsx"
     pattern = rf'(<c r="{address}" s="\d+"><f>)([^<]*)'
     rewrite(book, bad, {"xl/worksheets/sheet2.xml": (pattern, r"\g<1>\g<2>+0.001")})
     report = verify(bad, device="cpu")
     wrong = {c.tensor: c.worst for c in report.computed if not c.agrees}
-    assert wrong["softmax"] == f"'Network'!{address}"
+    assert wrong["dense"] == f"'Network'!{address}"
     assert f"'Network'!{address}" in report.verdict()
 
 
