@@ -50,7 +50,12 @@ class Margin:
 
     @property
     def excess(self) -> int:
-        """By how many cells the map is larger than its input allows; negative: it starts too early."""
+        """By how many cells the map is larger than its input allows; negative: it starts too early.
+
+        0 where windows do not move along the axis: one band of a map may well lie at the border.
+        """
+        if not self.step:
+            return 0
         over = self.after - self.before
         if over > 0:
             return -(-over // self.step)
@@ -191,7 +196,7 @@ def _reading(
 
 
 def _margin(before: int, after: int, step: int, pitch: int) -> Margin:
-    return Margin(before if before >= pitch else 0, after if after >= pitch else 0, max(step, 1))
+    return Margin(before if before >= pitch else 0, after if after >= pitch else 0, step)
 
 
 def _pitch(filled: np.ndarray) -> tuple[int, int]:

@@ -59,7 +59,7 @@ def _gaps(grid: Grid) -> Iterator[Finding]:
             (reach.row1 - reach.row0 + 1 - size[0]) / (rows - 1),
             (reach.column1 - reach.column0 + 1 - size[1]) / (columns - 1),
         )
-        if any(size[k] < steps[k] < 2 * size[k] for k in (0, 1)):
+        if min(steps) >= 1 and any(size[k] < steps[k] < 2 * size[k] for k in (0, 1)):
             yield Finding(
                 grid.area,
                 "overlaps",
@@ -93,7 +93,7 @@ def _short_map(sheet: Sheet, grid: Grid, reading: Reading) -> Iterator[Finding]:
         steps = reading.rows.step, reading.columns.step
         before = met.row0 - block.row0, met.column0 - block.column0
         after = block.row1 - met.row1, block.column1 - met.column1
-        if any(before[k] == 0 and after[k] >= steps[k] for k in (0, 1)):
+        if min(steps) >= 1 and any(before[k] == 0 and after[k] >= steps[k] for k in (0, 1)):
             rows, columns = grid.shape
             yield Finding(
                 grid.area,

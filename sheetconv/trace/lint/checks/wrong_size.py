@@ -89,6 +89,8 @@ def _fits(stated: list[tuple[int, ...]], text: str, block: _Named) -> bool:
             return True  # channels before or after the plane, or a tensor of several planes
         if any(n % count == 0 for n in size for count in cells):
             return True  # units by inputs: the planes of an input, flattened
+        if len(size) > 2 and any(prod(size) in (count * n for n in (1, *size)) for count in cells):
+            return True  # channels interleaved with rows
         if any(prod(size) % count == 0 and prod(size) >= _MANY * count for count in cells):
             return True  # a matrix of which the block is one of very many parts
     only_windows = all(len(size) == 2 and size in block.windows for size in stated)
