@@ -138,7 +138,7 @@ def _framed(sheet: Sheet, patch: Patch) -> set[Size]:
 
 
 def _near(at: At, blocks: list[_Named]) -> list[_Named]:
-    """Blocks that a label at a cell may name, the likeliest first: below it, right of it, above, left."""
+    """Blocks that a label at a cell may name, the likeliest first: below it, right of it, above."""
     ranked = []
     row, column = at
     for block in blocks:
@@ -149,6 +149,4 @@ def _near(at: At, blocks: list[_Named]) -> list[_Named]:
             ranked.append(((1, c0 - column, abs(row - r0), 0), block))
         elif c0 - 1 <= column <= c1 and 1 <= row - r1 <= 2:
             ranked.append(((2, row - r1, abs(column - c0), 0), block))
-        elif r0 <= row <= r1 and 1 <= column - c1 <= 2:
-            ranked.append(((3, column - c1, abs(row - r0), 0), block))
     return [block for _, block in sorted(ranked, key=lambda r: r[0])]
