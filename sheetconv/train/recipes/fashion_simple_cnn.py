@@ -8,8 +8,10 @@ RECIPE = Recipe(
     dataset="fashion-mnist",
     epochs=5,
     opt="adamw",
-    lr=0.02,
+    lr=0.015,
     weight_decay=0.01,
+    schedule="linear",
     warm_up=0.2,
-    batch_size=128,
+    batch_size=64,
+    trials=6,
 )
