@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sheetconv.graph.expr import Call, Expr, FloatArray
 from sheetconv.graph.tensor import Graph, Operation, Tensor
@@ -26,32 +27,38 @@ def add_choice(
 
     Returns the choice, the stack, and the places of both.
     """
-    count, channels, height, width = images.shape
     pick = Tensor("pick", (1,), "input", operator="Choice", placement="fixed")
     stack = Tensor("images", images.shape, "input", operator="Images", signed=False)
     source = graph.inputs[0]
     source.expr, source.operation = chosen(pick, stack, source)
     graph.tensors[:0] = [pick, stack]
     graph.inputs[:] = [pick, stack]
-    number = np.arange(count)
-    rows = [
-        number // ACROSS * (channels * (height + 1) + 3),
-        np.arange(channels) * (height + 1),
-        np.arange(height),
-        0 * np.arange(width),
-    ]
-    columns = [
-        number % ACROSS * (width + 2),
-        0 * np.arange(channels),
-        0 * np.arange(height),
-        np.arange(width),
-    ]
+    rows, columns = mosaic(images.shape, ACROSS)
     places = {
         pick: Place(network, pick, [np.zeros(1, dtype=np.int64)], [np.zeros(1, dtype=np.int64)], (0, 0, 0, 0),
                     *PICK_CELL, (0,)),
         stack: Place(sheet, stack, rows, columns, (0, 0, 0, 0), FIRST_ROW, 1, (2, 3)),
     }  # fmt: skip
     return pick, stack, places
+
+
+def mosaic(shape: tuple[int, ...], across: int) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Where images (K, C, H, W) stand, `across` of them side by side: each axis's part of the row and column."""
+    count, channels, height, width = shape
+    number, channel, still = np.arange(count), np.arange(channels), np.zeros_like
+    rows = [
+        number // across * (channels * (height + 1) + 3),
+        channel * (height + 1),
+        np.arange(height),
+        still(np.arange(width)),
+    ]
+    columns = [
+        number % across * (width + 2),
+        still(channel),
+        still(np.arange(height)),
+        np.arange(width),
+    ]
+    return rows, columns
 
 
 def chosen(pick: Tensor, stack: Tensor, tensor: Tensor) -> tuple[Expr, Operation]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
+from sheetconv.sheet.digits import ACROSS, mosaic
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.pages.base import Page
 
 if TYPE_CHECKING:
     from sheetconv.sheet.canvas import Canvas
-
-_ACROSS = 5
 
 
 class Digits(Page):
@@ -20,7 +17,7 @@ class Digits(Page):
 
     kind: ClassVar[str] = "digits"
     unit: ClassVar[int] = 20
-    columns = _ACROSS * 30
+    columns = ACROSS * 30
 
     def words(self) -> dict[str, Any]:
         """Where the images come from."""
@@ -33,20 +30,7 @@ class Digits(Page):
         stack = self.draft.images
         if stack is None:
             return
-        count, channels, height, width = stack.shape
-        number = np.arange(count)
-        rows = [
-            number // _ACROSS * (height + 4),
-            np.arange(channels),
-            np.arange(height),
-            0 * np.arange(width),
-        ]
-        columns = [
-            number % _ACROSS * (width + 2),
-            0 * np.arange(channels),
-            0 * np.arange(height),
-            np.arange(width),
-        ]
+        rows, columns = mosaic(stack.shape, ACROSS)
         self.draft.places[stack] = Place(self.name, stack, rows, columns, (0, 0, 0, 0), TOP + 2, LEFT, (2, 3))
 
     def draw(self, canvas: Canvas) -> None:
