@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 _FOLD = 512  # values kept before they are added up, so that a long pass holds few small tensors
+_WAITING = 250_000  # predicted numbers that wait to be compared with their targets: a megabyte
 
 
 class Metric:
@@ -68,15 +69,40 @@ class Accuracy(Metric):
     """The share of predictions that equal their targets.
 
     `input` holds class numbers (N,) or scores (N, K, …), of which the largest counts; `target` class numbers.
+    Batches are kept as they are and compared many at a time, since comparing a batch alone costs as much as all else here.
     """
 
+    def reset(self) -> None:
+        """Forget all batches."""
+        super().reset()
+        self._waiting: list[tuple[Tensor, Tensor, float]] = []
+        self._numbers = 0
+
     def add(self, input: Any, target: Any = None, n: float = 1) -> None:
-        """Take in a batch; counting costs the device one operation less than a mean."""
-        self._keep(_hits(input, target).sum(), n / target.numel(), n)
+        """Take in a batch."""
+        self._waiting.append((input.detach() if input.requires_grad else input, target, n))
+        self._numbers += input.numel()
+        if self._numbers > _WAITING:
+            self._compare()
 
     def calc(self, input: Tensor, target: Tensor) -> Tensor:
         """The batch's share."""
         return _hits(input, target).float().mean()
+
+    def _fold(self) -> None:
+        self._compare()
+        super()._fold()
+
+    def _compare(self) -> None:
+        """Compare what waits: batches of one kind (all but the last one, as a rule) at once."""
+        waiting, self._waiting, self._numbers = self._waiting, [], 0
+        kinds: dict[Any, list[tuple[Tensor, Tensor, float]]] = {}
+        for item in waiting:
+            kinds.setdefault((item[0].shape, item[1].shape, item[2]), []).append(item)
+        for same in kinds.values():
+            n = same[0][2] * len(same)
+            inputs, targets = torch.cat([item[0] for item in same]), torch.cat([item[1] for item in same])
+            self._keep(_hits(inputs, targets).sum(), n / targets.numel(), n)
 
 
 def _hits(input: Tensor, target: Tensor) -> Tensor:

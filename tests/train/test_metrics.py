@@ -34,6 +34,21 @@ def test_accuracy_of_scores_takes_the_largest() -> None:
     assert accuracy.value == 0.5
 
 
+def test_accuracy_of_uneven_batches_that_wait_is_that_of_all_at_once() -> None:
+    torch.manual_seed(0)
+    scores, target = torch.randn(70_000, 10, requires_grad=True), torch.randint(0, 10, (70_000,))
+    accuracy = Accuracy()
+    for x, y in zip(scores.split(999), target.split(999), strict=True):
+        accuracy.add(x, y, len(x))
+        assert accuracy._numbers < 300_000
+        assert not any(kept.requires_grad for kept, _, _ in accuracy._waiting)
+    assert accuracy.value == (scores.argmax(1) == target).double().mean().item()
+    accuracy.add(scores[:1], scores[:1].argmax(1), 1)  # goes on after its value was asked for
+    assert accuracy.sums()[1] == 70_001
+    accuracy.reset()
+    assert accuracy.value != accuracy.value
+
+
 def test_nothing_added_is_not_a_number_and_reset_forgets() -> None:
     metric = Metric()
     assert metric.value != metric.value

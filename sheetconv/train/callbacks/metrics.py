@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from torch import Tensor
 
 from sheetconv.errors import UsageError
 from sheetconv.train.callback import Callback
@@ -38,19 +41,17 @@ class Metrics(Callback):
             metric.reset()
             if device is not None and hasattr(metric, "to"):
                 metric.to(device)
+        asked = self.metrics.values() if not learn.training or self.on_train else ()
+        self._updates = [_update(metric) for metric in asked]
 
     def after_batch(self, learn: Learner) -> None:
         """Take in the batch; the device is not waited for."""
         n = batch_size(learn.batch)
         self.loss.add(learn.loss, n=n)
-        if learn.training and not self.on_train:
-            return
-        preds, target = learn.preds.detach(), learn.batch[-1]
-        for metric in self.metrics.values():
-            if hasattr(metric, "add"):
-                metric.add(preds, target, n)
-            else:
-                metric.update(preds, target)
+        if self._updates:
+            preds, target = learn.preds.detach(), learn.batch[-1]
+            for update in self._updates:
+                update(preds, target, n)
 
     def after_epoch(self, learn: Learner) -> None:
         """Write the figures into the row."""
@@ -65,6 +66,13 @@ class Metrics(Callback):
             total, n = learn.reduce_sums(*metric.sums())
             return total / n if n else float("nan")
         return float(metric.value if hasattr(metric, "add") else metric.compute())
+
+
+def _update(metric: Any) -> Callable[[Tensor, Any, int], None]:
+    """How `metric` takes in predictions, targets and their number."""
+    if hasattr(metric, "add"):
+        return metric.add
+    return lambda preds, target, n: metric.update(preds, target)
 
 
 def _name(metric: Any) -> str:
