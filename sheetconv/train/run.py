@@ -25,6 +25,7 @@ from sheetconv.train.callbacks.progress import Progress, Timer
 from sheetconv.train.devices import choose_device
 from sheetconv.train.folder import LAST, MODEL, claim, free_folder, latest_folder, read_run, write_run
 from sheetconv.train.learner import Learner
+from sheetconv.train.memory import keep_memory
 from sheetconv.train.prepare import Data, image_shape, prepare_data, prepare_net
 from sheetconv.train.recipes import Recipe
 from sheetconv.train.report import report
@@ -68,6 +69,7 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     """
     device = choose_device(options.device)
     check(recipe)
+    keep_memory()
     folder = options.out or (latest_folder(name) if options.resume else free_folder(name))
     data = prepare_data(recipe, options.limit)
     torch.manual_seed(options.seed)
