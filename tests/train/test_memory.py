@@ -1,4 +1,7 @@
-"""Freed memory that is kept: later batches touch no new pages."""
+"""Freed memory that is kept: later batches touch no new pages.
+
+Tensors are of more than 32 MiB, beyond what glibc comes to keep by itself.
+"""
 
 import subprocess
 import sys
@@ -11,7 +14,7 @@ from sheetconv.train.memory import keep_memory
 if sys.argv[1] == "keep" and not keep_memory():
     print("no"); sys.exit()
 def batch():
-    tensors = [torch.ones(4_000_000) for _ in range(4)]
+    tensors = [torch.ones(10_000_000) for _ in range(2)]
 for _ in range(9):  # until all that is needed has been asked for
     batch()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
