@@ -14,7 +14,7 @@ _OPTIONS = [
     click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images."),
     click.option("--lr", type=float, help="The highest learning rate."),
     click.option("--batch-size", type=click.IntRange(min=1), help="Images per step."),
-    click.option("--opt", help="sgd, momentum, adam, adamw, rmsprop or muon."),
+    click.option("--opt", help="sgd, momentum, adam, adamw, rmsprop, muon or full-adam."),
     click.option(
         "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other setting of the recipe."
     ),

@@ -54,7 +54,7 @@ def callbacks(folder: Path, resume: bool = False) -> list[Callback]:
     ]
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "adamw", "muon"])
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adamw", "muon", "full-adam"])
 def test_resumed_equals_unbroken(make_learner: Make, tmp_path: Path, name: str) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()

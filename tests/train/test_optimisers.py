@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sheetconv.errors import UsageError
-from sheetconv.train.optimisers import OPTIMISERS, Muon, optimiser, orthogonal
+from sheetconv.train.optimisers import OPTIMISERS, FullMatrixAdam, Muon, optimiser, orthogonal
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMISERS))
@@ -72,3 +72,31 @@ def test_orthogonal_brings_singular_values_near_one(shape: tuple[int, int, int])
     values = torch.linalg.svdvals(orthogonal(torch.randn(*shape, dtype=torch.float64)).double())
     assert values.min() > 0.5
     assert values.max() < 1.3
+
+
+def test_full_matrix_adam_does_not_mind_correlated_inputs() -> None:
+    """Linear regression whose inputs vary a hundred times more along some slanted directions than along others."""
+    torch.manual_seed(0)
+    turn, _ = torch.linalg.qr(torch.randn(12, 12))
+    mix = torch.diag(torch.logspace(0, -2, 12)) @ turn
+    wanted = torch.randn(12, 1)
+
+    def left(opt_func: type[torch.optim.Optimizer]) -> float:
+        torch.manual_seed(1)
+        net = nn.Linear(12, 1, bias=False)
+        opt = opt_func(net.parameters(), lr=0.03)  # type: ignore[call-arg]
+        for number in range(600):
+            opt.param_groups[0]["lr"] = 0.03 * (1 - number / 600)
+            x = torch.randn(64, 12) @ mix
+            loss = nn.functional.mse_loss(net(x), x @ wanted)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+        return nn.functional.mse_loss(net.weight[0], wanted[:, 0]).item()
+
+    assert left(FullMatrixAdam) < 0.1 * left(torch.optim.Adam)
+
+
+def test_full_matrix_adam_refuses_large_networks() -> None:
+    with pytest.raises(UsageError, match="takes up to 4,000, not 7,850"):
+        FullMatrixAdam(nn.Linear(784, 10).parameters())
