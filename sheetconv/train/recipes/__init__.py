@@ -22,12 +22,13 @@ class Recipe:
 
     `net`, `opt` and `schedule` are names of `nets.NETS`, `optimisers.OPTIMISERS` and `schedule.CURVES`. `lr` is
     the highest learning rate of the schedule; with Muon that of matrices and kernels, of which biases and
-    norms get `adam_ratio`. `shift` (pixels), `flip` (left to right), `erase` (share
+    norms get `adam_ratio`. `shift` (pixels), `flip` (left to right, every other epoch), `erase` (share
     of images that lose a rectangle) and `affine` (largest turn, scaling and slant) change training images.
     `average` is the decay per step of the weights' moving average, which then replaces the weights (0: none).
     `test_time` averages predictions over "flip" or "shift" ("" for neither). `held_out` images at the end of
     the training split are validated on after each epoch and never trained on. `fresh` draws new handwriting
-    for every epoch where the dataset is the built-in one. `init` is "default" (torch's), "kaiming" or "open"; of `trials` initialisations the one goes on
+    for every epoch where the dataset is the built-in one. `skip_easy` is the share of the easier images that
+    epochs after the first leave out. `init` is "default" (torch's), "kaiming" or "open"; of `trials` initialisations the one goes on
     that did best in a short trial. The test set is `test_dataset`'s where one is named.
     """
 
@@ -55,6 +56,7 @@ class Recipe:
     test_time: str = ""
     held_out: int = 5000
     fresh: bool = False
+    skip_easy: float = 0.0
     channels_last: bool = True
     test_dataset: str = ""
 
@@ -102,6 +104,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "affine": (0, 1),
     "average": (0, 0.999999),
     "trials": (1, 1000),
+    "skip_easy": (0, 0.95),
     "held_out": (1, 10_000_000),
 }
 
