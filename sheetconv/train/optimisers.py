@@ -142,7 +142,7 @@ class FullMatrixAdam(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         every: int = 50,
         wait: int = 20,
-        eps: float = 1e-4,
+        eps: float = 1e-6,
     ) -> None:
         learned = [p for p in params if p.requires_grad]
         count = sum(p.numel() for p in learned)

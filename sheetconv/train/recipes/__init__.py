@@ -28,8 +28,9 @@ class Recipe:
     `test_time` averages predictions over "flip" or "shift" ("" for neither). `held_out` images at the end of
     the training split are validated on after each epoch and never trained on. `fresh` draws new handwriting
     for every epoch where the dataset is the built-in one. `skip_easy` is the share of the easier images that
-    epochs after the first leave out. `init` is "default" (torch's), "kaiming" or "open"; of `trials` initialisations the one goes on
-    that did best in a short trial. The test set is `test_dataset`'s where one is named.
+    epochs after the first leave out. `init` is "default" (torch's), "kaiming" or "open"; of `trials` initialisations
+    the one goes on that did best in a trial of `trial_epochs` epochs of 27,000 images. The test set is
+    `test_dataset`'s where one is named.
     """
 
     summary: str
@@ -47,6 +48,7 @@ class Recipe:
     weight_decay: float = 0.0
     init: str = "kaiming"
     trials: int = 1
+    trial_epochs: int = 1
     label_smoothing: float = 0.0
     shift: int = 0
     flip: bool = False
@@ -104,6 +106,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "affine": (0, 1),
     "average": (0, 0.999999),
     "trials": (1, 1000),
+    "trial_epochs": (1, 1000),
     "skip_easy": (0, 0.95),
     "held_out": (1, 10_000_000),
 }
