@@ -11,6 +11,7 @@ from sheetconv.train.callback import Callback
 from sheetconv.train.callbacks.checkpoint import Checkpoint
 from sheetconv.train.callbacks.flip import AlternatingFlip
 from sheetconv.train.callbacks.metrics import Metrics
+from sheetconv.train.callbacks.predict import capture_preds
 from sheetconv.train.callbacks.schedule import Schedule, linear_down
 from sheetconv.train.callbacks.skip import SkipEasy
 from sheetconv.train.learner import Learner
@@ -159,6 +160,15 @@ def test_each_image_is_mirrored_every_other_epoch(make_learner: Make) -> None:
         assert torch.equal(first[row], third[row])
         assert torch.equal(first[row], second[row].flip(2))
         assert any(torch.equal(first[row], x) for x in (plain[row], plain[row].flip(2)))
+
+
+def test_predictions_are_of_images_as_they_are(make_learner: Make) -> None:
+    learn = make_learner(AlternatingFlip(), SkipEasy())
+    learn.fit(1)
+    x, y = learn.dls.valid.sample(50)
+    with torch.no_grad():
+        wanted = learn.model.eval()(x)
+    assert torch.allclose(capture_preds(learn, [(x, y)]).preds, wanted)
 
 
 def test_what_they_cannot_work_with_is_refused(make_learner: Make) -> None:

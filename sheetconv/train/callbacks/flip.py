@@ -24,6 +24,8 @@ class AlternatingFlip(Callback):
 
     def before_fit(self, learn: Learner) -> None:
         """Draw the half that begins."""
+        if learn.opt is None:  # nothing will be trained
+            return
         if not hasattr(learn.dls.train, "rows"):
             raise UsageError("AlternatingFlip needs a ResidentLoader to train from")
         generator = torch.Generator().manual_seed(self.seed)
