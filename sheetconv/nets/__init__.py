@@ -42,6 +42,7 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "compact-cnn": compact_cnn,
     "strided-cnn": strided_cnn,
     "fashion-cnn": fashion_cnn,
+    "fashion-cnn-medium": lambda: fashion_cnn((48, 96, 96)),
     "fashion-cnn-wide": lambda: fashion_cnn((64, 128, 128)),
     "fashion-cnn-large": lambda: fashion_cnn((128, 256, 384)),
     "autoencoder": autoencoder,

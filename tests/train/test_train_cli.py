@@ -207,6 +207,10 @@ def test_best_of_several_initialisations_goes_on(data: Path, tmp_path: Path) -> 
     )
     assert found
     assert float(found[2]) <= min(float(v) for v in found[3].split(", "))
+    longer = ["--epochs", 1, "--set", "trials=2", "--set", "trial-epochs=12"]
+    texts = [result.output, run("fashion-autoencoder", data, tmp_path / "longer", *longer).output]
+    once, twice = (int(re.findall(r"after ([\d,]+) images", text)[0].replace(",", "")) for text in texts)
+    assert twice == 2 * once
     alone = ["--epochs", 1, "--set", "trials=1", "--seed", 5]
     run("fashion-autoencoder", data, tmp_path / "first", *alone)
     assert same_weights(tmp_path / "out", tmp_path / "first") == (found[1] == "1")

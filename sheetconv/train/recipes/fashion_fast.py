@@ -3,16 +3,16 @@
 from sheetconv.train.recipes import Recipe
 
 RECIPE = Recipe(
-    summary="a network of 147,000 parameters on Fashion-MNIST",
+    summary="a network of 150,000 parameters on Fashion-MNIST, in two minutes of a CPU",
     net="fashion-cnn",
     dataset="fashion-mnist",
-    epochs=2,
+    epochs=3,
     opt="muon",
-    lr=0.1,
+    lr=0.15,
     schedule="linear",
     warm_up=0.2,
     label_smoothing=0.1,
     flip=True,
-    shift=1,
+    skip_easy=0.65,
     test_time="flip",
 )
