@@ -1,19 +1,18 @@
-"""Fashion-MNIST in minutes on a CPU."""
+"""Fashion-MNIST in a quarter of an hour on a CPU."""
 
 from sheetconv.train.recipes import Recipe
 
 RECIPE = Recipe(
-    summary="a network of 570,000 parameters on Fashion-MNIST",
+    summary="a network of 570,000 parameters on Fashion-MNIST, in 18 minutes of a CPU",
     net="fashion-cnn-wide",
     dataset="fashion-mnist",
-    epochs=16,
+    epochs=8,
     opt="muon",
     lr=0.1,
     schedule="linear",
     warm_up=0.2,
     label_smoothing=0.1,
     flip=True,
-    shift=1,
-    erase=0.3,
+    skip_easy=0.5,
     test_time="flip",
 )
