@@ -47,14 +47,18 @@ def with_cbs(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def decorate(method: Callable[..., None]) -> Callable[..., None]:
         @wraps(method)
         def wrapped(self: Learner, *args: Any) -> None:
+            hooks = self.hooks  # looked up once: this is on the way of every batch
             try:
-                self.run(before)
+                for call in hooks[before]:
+                    call(self)
                 method(self, *args)
-                self.run(after)
+                for call in hooks[after]:
+                    call(self)
             except cancel:
                 pass
             finally:
-                self.run(cleanup)
+                for call in hooks[cleanup]:
+                    call(self)
 
         return wrapped
 

@@ -68,9 +68,9 @@ def to_cpu(batch: Any) -> Any:
 
 def batch_size(batch: Any) -> int:
     """The number of samples: the first axis of the first tensor in `batch`, however nested."""
-    if isinstance(batch, Tensor):
-        return batch.shape[0]
     if isinstance(batch, (tuple, list)):
         return batch_size(batch[0])
+    if isinstance(batch, Tensor):
+        return batch.shape[0]
     values = batch.values() if isinstance(batch, Mapping) else batch
     return batch_size(next(iter(values)))

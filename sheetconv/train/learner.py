@@ -80,14 +80,14 @@ class Learner:
     def _bind(self, cbs: list[Callback]) -> None:
         """Look up every hook and step once, so that the loop itself only calls them."""
         self.cbs = in_order(cbs)
-        self._hooks = hooks_of(self.cbs)
+        self.hooks = hooks_of(self.cbs)
         self._steps: dict[str, Callable[[], None]] = {name: getattr(self, name) for name in STEPS}
         for cb in self.cbs:
             self._steps |= {name: partial(getattr(cb, name), self) for name in STEPS if hasattr(cb, name)}
 
     def run(self, hook: str) -> None:
         """Call `hook` of every callback."""
-        for call in self._hooks[hook]:
+        for call in self.hooks[hook]:
             call(self)
 
     @with_cbs("fit")

@@ -147,7 +147,7 @@ def test_every_hook_of_the_base_class_is_a_documented_no_op(make_learner: Make) 
     for hook in HOOKS:
         assert getattr(Callback, hook).__doc__
         assert getattr(Callback(), hook)(None) is None
-    assert not any(make_learner(Callback())._hooks.values()), "what does nothing must not be called"
+    assert not any(make_learner(Callback()).hooks.values()), "what does nothing must not be called"
 
 
 def test_the_loop_fits_on_one_page() -> None:
