@@ -4,7 +4,6 @@ The commands are found in the registry: each that takes a BOOK. Each file is ope
 its memory limited, so that a command which eats memory fails the test and not the machine.
 """
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -14,16 +13,9 @@ from typing import Any
 
 import click
 import pytest
+from read_books import read_conftest
 
 from sheetconv.cli import main
-
-_SPEC = importlib.util.spec_from_file_location(
-    "read_conftest", Path(__file__).parents[1] / "read" / "conftest.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-read_conftest = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(read_conftest)
 
 MAIN = read_conftest.MAIN
 SECONDS, MEMORY = 30, 4 << 30

@@ -1,6 +1,5 @@
 """Regions, walks and cycles against the plainest reading of the same thing: sets of cells, on random workbooks."""
 
-import importlib.util
 import json
 import random
 from pathlib import Path
@@ -8,20 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from read_books import read_conftest
 
 from sheetconv.cli import main
 from sheetconv.trace import cycles, region, walk
 from sheetconv.trace.area import Area
 from sheetconv.trace.precedents import dependents, trace
 from sheetconv.trace.source import Source
-
-_SPEC = importlib.util.spec_from_file_location(
-    "read_conftest", Path(__file__).parents[1] / "read" / "conftest.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-read_conftest = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(read_conftest)
 
 SIZE = 9
 Cell = tuple[int, int]
