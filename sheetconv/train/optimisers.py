@@ -14,7 +14,26 @@ from sheetconv.errors import UsageError
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
-class Muon(torch.optim.Optimizer):
+class _ByGroup(torch.optim.Optimizer):
+    """An optimiser of ours: a step is `update` of each group of parameters."""
+
+    def update(self, group: dict[str, Any]) -> None:
+        """Change the group's parameters; gradients are not recorded."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Update all groups; gives the loss of `closure`, where one is given."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self.update(group)
+        return loss
+
+
+class Muon(_ByGroup):
     """Muon (Jordan et al., 2024) for parameters of two axes and more, Adam for the others.
 
     torch's own `Muon` takes matrices only; here a kernel (O, I, kH, kW) counts as the matrix (O, I·kH·kW). Its
@@ -48,17 +67,10 @@ class Muon(torch.optim.Optimizer):
             groups.append({"params": others, "muon": False, "lr": lr * adam_ratio, "adam_betas": betas})
         super().__init__(groups, common | {"lr": lr, "weight_decay": 0.0})
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """Update all parameters that have a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            found = [p for p in group["params"] if p.grad is not None]
-            (self._matrices if group["muon"] else self._adam)(group, found)
-        return loss
+    def update(self, group: dict[str, Any]) -> None:
+        """Update the parameters of `group` that have a gradient."""
+        found = [p for p in group["params"] if p.grad is not None]
+        (self._matrices if group["muon"] else self._adam)(group, found)
 
     def _matrices(self, group: dict[str, Any], params: list[Tensor]) -> None:
         same: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
@@ -118,14 +130,15 @@ def orthogonal(matrices: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
     return x.mT if tall else x
 
 
-class FullMatrixAdam(torch.optim.Optimizer):
+class FullMatrixAdam(_ByGroup):
     """Adam along the principal axes of the gradient instead of one parameter at a time, for very small networks.
 
     All P parameters are one vector. The covariance of its gradient, a moving average of g·gᵀ, has eigenvectors
     in which gradients are uncorrelated; there Adam's rule is applied, and its step is turned back (SOAP of Vyas
     et al., 2024, with one full matrix instead of two factors per layer). Eigenvectors are found anew every
-    `every` steps, five times as often at first, each time with the eigenvalues for Adam's mean squares. Axes whose root mean square is
-    less than `eps` of the largest are not stretched further. Nothing moves before `wait` gradients are known.
+    `every` steps, five times as often at first, each time with the eigenvalues for Adam's mean squares. Axes whose
+    root mean square is less than `eps` of the largest are not stretched further. Nothing moves before `wait`
+    gradients are known.
 
     `betas` are Adam's, `beta` the covariance's; `weight_decay` is decoupled. Raises `UsageError` for more than
     `MOST` parameters: the covariance has P² numbers, its eigenvectors cost P³.
@@ -154,23 +167,16 @@ class FullMatrixAdam(torch.optim.Optimizer):
         settings = {"lr": lr, "betas": betas, "beta": beta, "weight_decay": weight_decay}
         super().__init__(learned, settings | {"every": every, "wait": wait, "eps": eps})
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
+    def update(self, group: dict[str, Any]) -> None:
         """Update all parameters; one without a gradient counts as having zeros."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            params: list[Tensor] = group["params"]
-            grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
-            update = self._update(group, self.state[params[0]], torch.cat([g.flatten() for g in grads]))
-            for p, part in zip(params, update.split([p.numel() for p in params]), strict=True):
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(part.view_as(p), alpha=-group["lr"])
-        return loss
+        params: list[Tensor] = group["params"]
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
+        update = self._step_of(group, self.state[params[0]], torch.cat([g.flatten() for g in grads]))
+        for p, part in zip(params, update.split([p.numel() for p in params]), strict=True):
+            p.mul_(1 - group["lr"] * group["weight_decay"])
+            p.add_(part.view_as(p), alpha=-group["lr"])
 
-    def _update(self, group: dict[str, Any], kept: dict[str, Any], grad: Tensor) -> Tensor:
+    def _step_of(self, group: dict[str, Any], kept: dict[str, Any], grad: Tensor) -> Tensor:
         """The step of all parameters as one vector, (P,), for a learning rate of 1."""
         if not kept:
             kept["mean"], kept["squares"] = torch.zeros_like(grad), torch.zeros_like(grad)

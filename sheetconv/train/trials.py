@@ -26,7 +26,8 @@ def best_start(
 ) -> nn.Module:
     """The untrained network that did best on the validation images after a short fit of its own.
 
-    A fit is `recipe.trial_epochs` epochs of the first `IMAGES` training images. `recipe.trials` networks are drawn from `seed` and numbers `APART`; the global random state is left as it was.
+    A fit is `recipe.trial_epochs` epochs of the first `IMAGES` training images. `recipe.trials` networks are drawn
+    from `seed` and numbers `APART`; the global random state is left as it was.
     """
     seeds = [seed + APART * number for number in range(recipe.trials)]
     if len(seeds) == 1:
