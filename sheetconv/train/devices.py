@@ -66,6 +66,12 @@ def to_cpu(batch: Any) -> Any:
     return map_tensors(home, batch)
 
 
+def with_inputs(batch: Any, x: Tensor) -> Any:
+    """`batch` with `x` for its first element, and for every other one that was the same object (an autoencoder's target)."""
+    before = batch[0]
+    return (x, *(x if part is before else part for part in batch[1:]))
+
+
 def batch_size(batch: Any) -> int:
     """The number of samples: the first axis of the first tensor in `batch`, however nested."""
     if isinstance(batch, (tuple, list)):

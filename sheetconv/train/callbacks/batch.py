@@ -7,6 +7,7 @@ from typing import Self
 
 from sheetconv.train.augment import Transform, random_shift
 from sheetconv.train.callback import Callback
+from sheetconv.train.devices import with_inputs
 from sheetconv.train.learner import Learner
 
 
@@ -30,10 +31,10 @@ class BatchTransform(Callback):
         """Transform the batch's first element."""
         if not (learn.training or self.on_valid):
             return
-        x = before = learn.batch[0]
+        x = learn.batch[0]
         for transform in self.transforms:
             x = transform(x)
-        learn.batch = (x, *(x if part is before else part for part in learn.batch[1:]))
+        learn.batch = with_inputs(learn.batch, x)
 
 
 class SingleBatch(Callback):

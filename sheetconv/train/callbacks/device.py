@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from sheetconv.train.callback import Callback
-from sheetconv.train.devices import choose_device, to_device
+from sheetconv.train.devices import choose_device, to_device, with_inputs
 from sheetconv.train.learner import Learner
 
 
@@ -40,6 +40,4 @@ class Device(Callback):
         if not self._resident:
             learn.batch = to_device(learn.batch, self.device)
         if self.format and learn.batch[0].ndim == 4:
-            before = learn.batch[0]
-            x = before.contiguous(memory_format=self.format)
-            learn.batch = (x, *(x if part is before else part for part in learn.batch[1:]))
+            learn.batch = with_inputs(learn.batch, learn.batch[0].contiguous(memory_format=self.format))

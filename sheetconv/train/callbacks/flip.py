@@ -6,6 +6,7 @@ import torch
 
 from sheetconv.errors import UsageError
 from sheetconv.train.callback import Callback
+from sheetconv.train.devices import with_inputs
 from sheetconv.train.learner import Learner
 
 
@@ -14,7 +15,8 @@ class AlternatingFlip(Callback):
 
     Two epochs thus show every image both ways, which coins do for half of them only (the alternating flip of
     Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024). `seed` says which half begins. Needs a
-    `ResidentLoader`; for others there is `augment.random_flip`. Where the target is the image itself, it is the mirrored one.
+    `ResidentLoader`; for others there is `augment.random_flip`. Where the target is the image itself, it is the
+    mirrored one.
     """
 
     order = -71  # before BatchTransform
@@ -36,7 +38,6 @@ class AlternatingFlip(Callback):
         """Mirror the images whose turn it is."""
         if not learn.training:
             return
-        before = learn.batch[0]
+        x = learn.batch[0]
         turn = self._first[learn.dls.train.rows] ^ bool(learn.epoch % 2)
-        x = torch.where(turn[:, None, None, None], before.flip(3), before)
-        learn.batch = (x, *(x if part is before else part for part in learn.batch[1:]))
+        learn.batch = with_inputs(learn.batch, torch.where(turn[:, None, None, None], x.flip(3), x))
