@@ -29,6 +29,13 @@ _OPTIONS = [
         show_default=True,
         help="Mixed precision; auto times it first.",
     ),
+    click.option(
+        "--convolutions",
+        type=click.Choice(["auto", "torch", "winograd"]),
+        default="auto",
+        show_default=True,
+        help="How 3×3 convolutions train on a CPU; auto times it first.",
+    ),
     click.option("--limit", type=click.IntRange(min=1), help="Use so many training and test images only."),
     click.option(
         "--threads",

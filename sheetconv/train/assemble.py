@@ -23,6 +23,7 @@ from sheetconv.train.callbacks.precision import MixedPrecision
 from sheetconv.train.callbacks.recorder import Recorder, StopAtNaN
 from sheetconv.train.callbacks.schedule import CURVES, Schedule
 from sheetconv.train.callbacks.skip import SkipEasy
+from sheetconv.train.callbacks.winograd import Winograd
 from sheetconv.train.learner import Learner
 from sheetconv.train.loaders import DataLoaders, ResidentLoader
 from sheetconv.train.metrics import Accuracy
@@ -38,6 +39,7 @@ def make_learner(
     seed: int = 0,
     device: torch.device | str = "cpu",
     amp: str = "off",
+    convolutions: str = "torch",
 ) -> Learner:
     """A Learner that trains `model` on `data` as the recipe says, without anything that writes or prints."""
     n_classes = len(data.train.class_names)
@@ -63,6 +65,8 @@ def make_learner(
         callbacks.append(WeightAveraging(recipe.average))
     if amp != "off":
         callbacks.append(MixedPrecision(amp))
+    if convolutions == "winograd":
+        callbacks.append(Winograd())
     return Learner(
         model, dls, make_loss(recipe), recipe.lr, callbacks, optimiser(recipe.opt, **_settings(recipe))
     )

@@ -34,6 +34,8 @@ from sheetconv.train.switches import choose_switches
 from sheetconv.train.trials import best_start
 
 Say = Callable[[str], None]
+_SWITCHES = ("threads", "amp", "convolutions")
+_UNDECIDED = (None, "auto")
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Options:
     seed: int = 0
     device: str = "auto"
     amp: str = "auto"
+    convolutions: str = "auto"
     compile: bool = False
     limit: int | None = None
     resume: bool = False
@@ -96,25 +99,35 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
 def _switch(
     recipe: Recipe, options: Options, model: nn.Module, data: Data, device: torch.device, folder: Path
 ) -> tuple[Options, list[str]]:
-    """Options with threads and precision decided, and lines about why.
+    """Options with threads, precision and convolutions decided, and lines about what was timed for it.
 
-    A resumed run takes what it began with, since both change the last bits of its numbers.
+    A resumed run takes what it began with, since all three change the last bits of its numbers.
     """
-    lines: list[str] = []
-    threads, amp = options.threads, options.amp
     before = read_run(folder) if options.resume else {}
     if before.get("amp") in ("off", "bf16", "fp16") and isinstance(before.get("threads"), int):
-        threads, amp = threads or before["threads"], before["amp"] if amp == "auto" else amp
-    if threads is None or amp == "auto":
+        options = _decided(options, {"convolutions": "torch"} | before)
+    if options.amp in ("bf16", "fp16"):
+        options = _decided(options, {"convolutions": "torch"})  # Winograd's are computed in float32
+    lines: list[str] = []
+    decide = {name for name in _SWITCHES if getattr(options, name) in _UNDECIDED}
+    if decide:
         batch = loader(recipe, data.train, len(data.train.class_names)).sample(recipe.batch_size)
-        switches = choose_switches(model, batch, make_loss(recipe), device)
-        lines = [line for line in switches.lines if line.startswith("threads") != bool(threads)]
-        threads = threads or switches.threads
-        if amp == "auto":
-            amp = "bf16" if switches.low_precision else "off"
-    if threads:
-        torch.set_num_threads(threads)
-    return replace(options, threads=threads, amp=amp), lines
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        switches = choose_switches(model, batch, make_loss(recipe), device, decide=decide)
+        lines = list(switches.lines.values())
+        options = _decided(options, switches.settings())
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return options, lines
+
+
+def _decided(options: Options, values: dict[str, Any]) -> Options:
+    """Options with those of `values` where nothing was asked for."""
+    return replace(
+        options,
+        **{key: values[key] for key in _SWITCHES if key in values and getattr(options, key) in _UNDECIDED},
+    )
 
 
 class _SayResumed(Callback):
@@ -155,7 +168,12 @@ def _views(name: str) -> tuple[augment.Transform, ...]:
 
 def _identity(recipe: Recipe, options: Options) -> dict[str, Any]:
     """What must be the same for a run to be resumed."""
-    return asdict(recipe) | {"seed": options.seed, "limit": options.limit, "amp": options.amp}
+    return asdict(recipe) | {
+        "seed": options.seed,
+        "limit": options.limit,
+        "amp": options.amp,
+        "convolutions": options.convolutions,
+    }
 
 
 def _about(
@@ -168,6 +186,7 @@ def _about(
         "seed": options.seed,
         "limit": options.limit,
         "amp": options.amp,
+        "convolutions": options.convolutions,
         "compile": options.compile,
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor(),

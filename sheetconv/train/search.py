@@ -25,6 +25,7 @@ def search(
     seed: int = 0,
     device: str = "auto",
     amp: str = "off",
+    convolutions: str = "torch",
     limit: int | None = None,
     threads: int | None = None,
     steps: int = 100,
@@ -44,9 +45,8 @@ def search(
         _claim(out, force)
     data = prepare_data(recipe, limit)
     torch.manual_seed(seed)
-    learn = make_learner(
-        recipe, prepare_net(recipe, seed, data), data, seed, place, "off" if amp == "auto" else amp
-    )
+    amp, convolutions = "off" if amp == "auto" else amp, "torch" if convolutions == "auto" else convolutions
+    learn = make_learner(recipe, prepare_net(recipe, seed, data), data, seed, place, amp, convolutions)
     curve = lr_find(learn, start, end, steps)
     lines = _table(curve)
     lines.append(

@@ -1,7 +1,8 @@
 """The right switches for this network on this machine, chosen by a short timing and said.
 
 Threads: on a busy machine two threads that wait for each other can be tens of times slower than one. bf16 and
-channels-last: twice as fast on some networks, nothing on others. So both are tried, on a copy of the network.
+channels-last: twice as fast on some networks, nothing on others. Winograd's convolutions: up to twice as fast on a
+CPU, by the number of channels. So each is tried, on a copy of the network.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import copy
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,21 +19,33 @@ import torch
 from torch import Tensor, nn
 
 from sheetconv.train.devices import map_tensors, to_device
+from sheetconv.train.winograd import exchange, suits
 
 WORTH_LOW_PRECISION = 1.2  # how many times faster bf16 with channels-last must be
 WORTH_THREADS = 1.1
+WORTH_WINOGRAD = 1.1
 
 
 @dataclass
 class Switches:
-    """What was chosen: `threads` (None on devices that need none), `low_precision` for bf16 with channels-last.
+    """What was chosen: `threads` (None on devices that need none), `low_precision` for bf16 with channels-last, `winograd`
+    for Winograd's convolutions.
 
-    `lines` say so, with the figures that led there.
+    `lines` say so for each switch (threads, amp, convolutions), with the figures that led there.
     """
 
     threads: int | None = None
     low_precision: bool = False
-    lines: list[str] = field(default_factory=list)
+    winograd: bool = False
+    lines: dict[str, str] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, Any]:
+        """The same as values of the options `threads`, `amp` and `convolutions`."""
+        return {
+            "threads": self.threads,
+            "amp": "bf16" if self.low_precision else "off",
+            "convolutions": "winograd" if self.winograd else "torch",
+        }
 
 
 def choose_switches(
@@ -41,31 +54,47 @@ def choose_switches(
     loss_func: Callable[..., Tensor],
     device: torch.device,
     seconds: float = 1.5,
+    decide: Collection[str] = ("threads", "amp", "convolutions"),
 ) -> Switches:
     """Time forward and backward passes of `batch` for about `seconds`, and set torch's threads accordingly.
 
+    Only the switches in `decide` are tried; Winograd's convolutions where bf16 was not chosen.
+
     The model, its gradients and all random states are left as they were. On the CPU the candidates are one
     thread and as many as the process may use (or `OMP_NUM_THREADS` allows); bf16 is tried on every device
-    but MPS.
+    but MPS, Winograd's convolutions on the CPU where layers are suited and computed in float32.
     """
     chosen = Switches()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
         x, y = to_device(batch, device)
         x, y = _short(model, x, y, loss_func, device)
-        if device.type == "cpu":
-            _threads(chosen, _step(model, x, y, loss_func, device, False), seconds / 2)
-        if device.type != "mps":
+        if device.type == "cpu" and "threads" in decide:
+            _threads(chosen, _step(model, x, y, loss_func, device), seconds / 2)
+        if device.type != "mps" and "amp" in decide:
             _precision(chosen, model, x, y, loss_func, device, seconds / 2)
+        exact = device.type == "cpu" and not chosen.low_precision
+        if exact and "convolutions" in decide and any(map(suits, model.modules())):
+            _convolutions(chosen, model, x, y, loss_func, device, seconds / 2)
     return chosen
 
 
 def _step(
-    model: nn.Module, x: Tensor, y: Any, loss_func: Callable[..., Tensor], device: torch.device, low: bool
+    model: nn.Module,
+    x: Tensor,
+    y: Any,
+    loss_func: Callable[..., Tensor],
+    device: torch.device,
+    *,
+    low: bool = False,
+    channels_last: bool = False,
+    winograd: bool = False,
 ) -> Callable[[], None]:
     """One forward and backward pass of a copy of the model, waited for."""
     own = copy.deepcopy(model).to(device).train()
-    if low:
+    if winograd:
+        exchange(own)
+    if channels_last:
         own.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
@@ -95,13 +124,13 @@ def _threads(chosen: Switches, step: Callable[[], None], seconds: float) -> None
         one, many = interleaved(runs[1], runs[most], seconds)
         faster = one / many
         chosen.threads = most if faster >= WORTH_THREADS else 1
-        chosen.lines.append(
+        chosen.lines["threads"] = (
             f"threads: {chosen.threads} ({most} would be {faster:.2f} times as fast as 1)"
             if chosen.threads == 1
             else f"threads: {most} ({faster:.2f} times as fast as 1)"
         )
     else:
-        chosen.lines.append("threads: 1 (no more are available)")
+        chosen.lines["threads"] = "threads: 1 (no more are available)"
     torch.set_num_threads(chosen.threads)
 
 
@@ -123,17 +152,39 @@ def _precision(
     seconds: float,
 ) -> None:
     try:
-        low = _step(model, x, y, loss_func, device, True)
-        plain, half = interleaved(_step(model, x, y, loss_func, device, False), low, seconds)
+        low = _step(model, x, y, loss_func, device, low=True, channels_last=True)
+        plain, half = interleaved(_step(model, x, y, loss_func, device), low, seconds)
     except (RuntimeError, NotImplementedError) as error:
-        chosen.lines.append(f"precision: float32 (bf16 does not run here: {str(error).splitlines()[0][:80]})")
+        chosen.lines["amp"] = (
+            f"precision: float32 (bf16 does not run here: {str(error).splitlines()[0][:80]})"
+        )
         return
     faster = plain / half
     chosen.low_precision = faster >= WORTH_LOW_PRECISION
     name = "bf16 and channels-last" if chosen.low_precision else "float32"
-    chosen.lines.append(
+    chosen.lines["amp"] = (
         f"precision: {name} (bf16 with channels-last is {faster:.2f} times as fast;"
         f" worth it from {WORTH_LOW_PRECISION})"
+    )
+
+
+def _convolutions(
+    chosen: Switches,
+    model: nn.Module,
+    x: Tensor,
+    y: Any,
+    loss_func: Callable[..., Tensor],
+    device: torch.device,
+    seconds: float,
+) -> None:
+    torchs = _step(model, x, y, loss_func, device, channels_last=True)
+    winograds = _step(model, x, y, loss_func, device, channels_last=True, winograd=True)
+    plain, fast = interleaved(torchs, winograds, seconds)
+    faster = plain / fast
+    chosen.winograd = faster >= WORTH_WINOGRAD
+    chosen.lines["convolutions"] = (
+        f"convolutions: {'by Winograd' if chosen.winograd else 'as torch has them'}"
+        f" (Winograd's are {faster:.2f} times as fast; worth it from {WORTH_WINOGRAD})"
     )
 
 
@@ -142,7 +193,7 @@ def _short(
 ) -> tuple[Tensor, Any]:
     """So much of the batch (16 images at least) that one plain step takes about 0.05 s."""
     few = min(len(x), 16)
-    step = _step(model, x[:few], map_tensors(lambda t: t[:few], y), loss_func, device, False)
+    step = _step(model, x[:few], map_tensors(lambda t: t[:few], y), loss_func, device)
     step()
     n = max(few, min(len(x), int(few * 0.05 / seconds_of(step))))
     return x[:n], map_tensors(lambda t: t[:n], y)

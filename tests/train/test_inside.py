@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sheetconv.errors import TrainingError, UsageError
-from sheetconv.nets import NETS, seeded, simple_cnn
+from sheetconv.nets import NETS, compact_cnn, seeded, simple_cnn
 from sheetconv.train import switches
 from sheetconv.train.callbacks.lr_finder import LRFinder, lr_find, smoothed
 from sheetconv.train.callbacks.metrics import Metrics
@@ -136,9 +136,33 @@ def test_switches_are_chosen_by_what_is_faster(monkeypatch: pytest.MonkeyPatch) 
             assert torch.get_num_threads() == found.threads
             assert len(found.lines) == 2
         assert found.threads == 1
-        assert "0.03 times as fast" in found.lines[0]
+        assert "0.03 times as fast" in found.lines["threads"]
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("half", "winograds", "wanted"), [(1.0, 0.5, True), (1.0, 1.0, False), (0.5, 0.4, None)]
+)
+def test_winograd_s_convolutions_are_tried_in_float32_only(
+    half: float, winograds: float, wanted: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seconds of a plain step are 1; `wanted` is None where nothing is to be said about convolutions."""
+    net, batch = compact_cnn(), (torch.rand(2, 1, 28, 28), torch.zeros(2, dtype=torch.long))
+    spent = iter([(1.0, half), (1.0, winograds)])
+    monkeypatch.setattr(switches, "available_threads", lambda: 1)
+    monkeypatch.setattr(switches, "interleaved", lambda first, second, seconds: next(spent))
+    threads = torch.get_num_threads()
+    try:
+        found = switches.choose_switches(net, batch, nn.functional.cross_entropy, torch.device("cpu"))
+    finally:
+        torch.set_num_threads(threads)
+    assert found.winograd is bool(wanted)
+    assert ("convolutions" in found.lines) is (wanted is not None)
+    if wanted is not None:
+        assert f"{1 / winograds:.2f} times as fast" in found.lines["convolutions"]
+        assert ("by Winograd" in found.lines["convolutions"]) is wanted
+    assert all(type(layer) is nn.Conv2d for layer in net.modules() if isinstance(layer, nn.Conv2d))
 
 
 def test_choosing_switches_leaves_the_network_and_random_states_alone() -> None:
