@@ -13,7 +13,7 @@ from sheetconv.train.callbacks.flip import AlternatingFlip
 from sheetconv.train.callbacks.metrics import Metrics
 from sheetconv.train.callbacks.predict import capture_preds
 from sheetconv.train.callbacks.schedule import Schedule, linear_down
-from sheetconv.train.callbacks.skip import SkipEasy
+from sheetconv.train.callbacks.skip import SkipEasy, probabilities
 from sheetconv.train.learner import Learner
 from sheetconv.train.loaders import DataLoaders, ResidentLoader
 
@@ -69,7 +69,7 @@ def test_chosen_images_alone_are_served(make_learner: Make) -> None:
         loader.choose(torch.tensor([1]))
 
 
-def test_easy_images_are_skipped_and_the_others_are_not(make_learner: Make) -> None:
+def test_easy_images_are_skipped_more_often_than_others(make_learner: Make) -> None:
     skip, watch = SkipEasy(0.6), Watch()
     learn = make_learner(Metrics(), skip, watch, n_train=1000, lr=0.05)
     known: list[torch.Tensor] = []
@@ -77,17 +77,46 @@ def test_easy_images_are_skipped_and_the_others_are_not(make_learner: Make) -> N
     class Keep(Callback):
         def after_epoch(self, learn: Learner) -> None:
             if learn.training:
-                known.append(skip.losses.clone())
+                known.append(skip.slopes.clone())
 
     learn.fit(3, cbs=[Keep()])
     assert sorted(watch.rows[0]) == list(range(1000))
     for epoch in (1, 2):
-        losses, rows = known[epoch - 1], set(watch.rows[epoch])
-        easy = set((losses < losses.mean()).nonzero()[:, 0].tolist())
-        assert set(range(1000)) - easy <= rows
-        share = 1 - len(easy & rows) / len(easy)
-        assert share == pytest.approx(0.6, abs=4 * (0.24 / len(easy)) ** 0.5)
+        slopes, rows = known[epoch - 1], set(watch.rows[epoch])
+        chances = probabilities(slopes, 0.4)
+        stay = torch.tensor([row in rows for row in range(1000)])
+        assert float(stay.float().mean()) == pytest.approx(0.4, abs=0.065)
+        assert (~stay[chances == 1]).sum() <= 1  # a last batch of one is left out
+        middle = slopes.median()
+        assert stay[slopes > middle].float().mean() > stay[slopes < middle].float().mean() + 0.1
     assert learn.dls.train.n_images == 1000
+
+
+def test_probabilities_have_the_mean_asked_for() -> None:
+    slopes = torch.rand(5000).square() * 3e-4
+    chances = probabilities(slopes, 0.5)
+    assert float(chances.mean()) == pytest.approx(0.5, abs=1e-4)
+    assert float(chances.min()) == pytest.approx(0.15)
+    between = (chances > 0.1501) & (chances < 1)
+    factors = chances[between] / slopes[between]
+    assert torch.allclose(factors, factors[0].expand_as(factors), rtol=1e-4)
+    assert float(probabilities(slopes, 0.1).min()) == pytest.approx(0.05)
+    unseen = torch.tensor([torch.inf, 0.0, 0.0, 0.0])
+    assert probabilities(unseen, 0.5).tolist() == pytest.approx([1, 0.15, 0.15, 0.15])
+
+
+def test_the_slope_is_that_of_the_image_s_own_loss() -> None:
+    """Softmax less the target, by the formula; the learning rate is 0, so the network stays as it is."""
+    images, labels = torch.randint(0, 255, (64, 8, 8), dtype=torch.uint8), torch.randint(0, 4, (64,))
+    loader = ResidentLoader(images, labels, 16, shuffle=True)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4))
+    skip = SkipEasy()
+    Learner(net, DataLoaders(loader), torch.nn.functional.cross_entropy, 0.0, [skip]).fit(1)
+    with torch.no_grad():
+        chances = net(loader.pixels(images)).softmax(1)
+    wanted = (chances - torch.nn.functional.one_hot(labels, 4)).norm(dim=1)
+    assert skip.slopes is not None
+    assert torch.allclose(skip.slopes, wanted, atol=1e-5)
 
 
 def test_the_weighted_loss_is_that_of_all_images_on_average(make_learner: Make) -> None:
@@ -119,7 +148,7 @@ def test_a_shorter_epoch_takes_the_schedule_as_far(make_learner: Make) -> None:
     assert max(counts[1:]) < 45
     for epoch, rates in enumerate(watch.rates):
         assert rates[0] == pytest.approx(0.1 * (1 - epoch / 4), abs=0.1 / 100)
-    assert watch.rates[-1][-1] < 0.1 / 60
+    assert watch.rates[-1][-1] < 0.1 / 40
 
 
 def test_a_resumed_run_skips_what_an_unbroken_one_skips(make_learner: Make, tmp_path: Path) -> None:
@@ -182,7 +211,7 @@ def test_what_they_cannot_work_with_is_refused(make_learner: Make) -> None:
         SkipEasy(1.0)
 
 
-def test_an_autoencoder_s_losses_are_means_over_pixels() -> None:
+def test_an_autoencoder_s_loss_is_a_mean_over_pixels() -> None:
     images = torch.randint(0, 255, (64, 8, 8), dtype=torch.uint8)
     loader = ResidentLoader(images, torch.zeros(64, dtype=torch.int64), 16, shuffle=True, target="image")
     net = torch.nn.Conv2d(1, 1, 3, padding=1)
@@ -190,5 +219,5 @@ def test_an_autoencoder_s_losses_are_means_over_pixels() -> None:
     Learner(net, DataLoaders(loader), torch.nn.functional.mse_loss, 0.0, [skip]).fit(1)
     x = loader.pixels(loader.images)
     with torch.no_grad():
-        wanted = (net(x) - x).square().mean((1, 2, 3))
-    assert torch.allclose(skip.losses, wanted, atol=1e-6)
+        wanted = (2 / 64 * (net(x) - x)).flatten(1).norm(dim=1)
+    assert torch.allclose(skip.slopes, wanted, atol=1e-6)

@@ -27,8 +27,8 @@ class Recipe:
     `average` is the decay per step of the weights' moving average, which then replaces the weights (0: none).
     `test_time` averages predictions over "flip" or "shift" ("" for neither). `held_out` images at the end of
     the training split are validated on after each epoch and never trained on. `fresh` draws new handwriting
-    for every epoch where the dataset is the built-in one. `skip_easy` is the share of the easier images that
-    epochs after the first leave out. `init` is "default" (torch's), "kaiming" or "open"; of `trials` initialisations
+    for every epoch where the dataset is the built-in one. `skip_easy` is the share of images that epochs after
+    the first leave out, the easier ones with greater chance. `init` is "default" (torch's), "kaiming" or "open"; of `trials` initialisations
     the one goes on that did best in a trial of `trial_epochs` epochs of 27,000 images. The test set is
     `test_dataset`'s where one is named.
     """
