@@ -67,15 +67,15 @@ def choose_switches(
     chosen = Switches()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
-        x, y = to_device(batch, device)
-        x, y = _short(model, x, y, loss_func, device)
+        images, targets = to_device(batch, device)
+        x, y = _short(model, images, targets, loss_func, device)
         if device.type == "cpu" and "threads" in decide:
             _threads(chosen, _step(model, x, y, loss_func, device), seconds / 2)
         if device.type != "mps" and "amp" in decide:
             _precision(chosen, model, x, y, loss_func, device, seconds / 2)
         exact = device.type == "cpu" and not chosen.low_precision
         if exact and "convolutions" in decide and any(map(suits, model.modules())):
-            _convolutions(chosen, model, x, y, loss_func, device, seconds / 2)
+            _convolutions(chosen, model, images, targets, loss_func, device, seconds / 2)
     return chosen
 
 
@@ -177,9 +177,10 @@ def _convolutions(
     device: torch.device,
     seconds: float,
 ) -> None:
+    """With the whole batch: transforming the kernels takes the same time for few images as for many."""
     torchs = _step(model, x, y, loss_func, device, channels_last=True)
     winograds = _step(model, x, y, loss_func, device, channels_last=True, winograd=True)
-    plain, fast = interleaved(torchs, winograds, seconds)
+    plain, fast = interleaved(torchs, winograds, seconds, least=3)
     faster = plain / fast
     chosen.winograd = faster >= WORTH_WINOGRAD
     chosen.lines["convolutions"] = (
@@ -206,8 +207,10 @@ def seconds_of(run: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def interleaved(first: Callable[[], None], second: Callable[[], None], seconds: float) -> tuple[float, float]:
-    """Median seconds of both, run in turns for about `seconds`, at least three times each after a first run.
+def interleaved(
+    first: Callable[[], None], second: Callable[[], None], seconds: float, least: int = 4
+) -> tuple[float, float]:
+    """Median seconds of both, run in turns for about `seconds`, at least `least` times each, the first not counted.
 
     Where one is more than four times slower than the other (in its second run already) that is enough.
     """
@@ -216,7 +219,7 @@ def interleaved(first: Callable[[], None], second: Callable[[], None], seconds: 
     if spent[1][0] > 0.3 * seconds:  # the first run of a kind may only be slow to set up
         spent[1][0] = seconds_of(second)
     begin = time.perf_counter()
-    while len(spent[0]) < 4 or time.perf_counter() - begin < seconds:
+    while len(spent[0]) < least or time.perf_counter() - begin < seconds:
         one, two = (statistics.median(times) for times in spent)
         if max(one, two) > 4 * min(one, two) and (len(spent[0]) > 1 or max(one, two) > 0.3 * seconds):
             break

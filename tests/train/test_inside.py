@@ -130,7 +130,7 @@ def test_switches_are_chosen_by_what_is_faster(monkeypatch: pytest.MonkeyPatch) 
     try:
         for times, low, count in (((3.0, 2.0), True, 4), ((1.0, 0.9), False, 1), ((1.0, 40.0), False, 1)):
             monkeypatch.setattr(switches, "available_threads", lambda: 4)
-            monkeypatch.setattr(switches, "interleaved", lambda first, second, seconds: times)  # noqa: B023
+            monkeypatch.setattr(switches, "interleaved", lambda first, second, seconds, **_: times)  # noqa: B023
             found = switches.choose_switches(net, batch, nn.functional.cross_entropy, torch.device("cpu"))
             assert (found.low_precision, found.threads) == (low, count if low else found.threads)
             assert torch.get_num_threads() == found.threads
@@ -151,7 +151,7 @@ def test_winograd_s_convolutions_are_tried_in_float32_only(
     net, batch = compact_cnn(), (torch.rand(2, 1, 28, 28), torch.zeros(2, dtype=torch.long))
     spent = iter([(1.0, half), (1.0, winograds)])
     monkeypatch.setattr(switches, "available_threads", lambda: 1)
-    monkeypatch.setattr(switches, "interleaved", lambda first, second, seconds: next(spent))
+    monkeypatch.setattr(switches, "interleaved", lambda first, second, seconds, **_: next(spent))
     threads = torch.get_num_threads()
     try:
         found = switches.choose_switches(net, batch, nn.functional.cross_entropy, torch.device("cpu"))
