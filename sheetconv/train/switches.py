@@ -23,7 +23,7 @@ from sheetconv.train.winograd import exchange, suits
 
 WORTH_LOW_PRECISION = 1.2  # how many times faster bf16 with channels-last must be
 WORTH_THREADS = 1.1
-WORTH_WINOGRAD = 1.1
+WORTH_WINOGRAD = 1.05
 
 
 @dataclass

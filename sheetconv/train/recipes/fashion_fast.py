@@ -3,7 +3,7 @@
 from sheetconv.train.recipes import Recipe
 
 RECIPE = Recipe(
-    summary="a network of 147,000 parameters on Fashion-MNIST, in two minutes of a CPU",
+    summary="a network of 204,000 parameters on Fashion-MNIST, in two minutes of a CPU",
     net="fashion-cnn",
     dataset="fashion-mnist",
     epochs=3,
@@ -13,6 +13,8 @@ RECIPE = Recipe(
     warm_up=0.2,
     label_smoothing=0.1,
     flip=True,
-    skip_easy=0.65,
+    average=0.98,
+    skip_easy=0.5,
+    held_out=2000,
     test_time="flip",
 )
