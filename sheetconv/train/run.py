@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,9 +162,16 @@ def _finish(
 
 
 def _views(name: str) -> tuple[augment.Transform, ...]:
-    if name == "flip":
-        return (augment.flip,)
-    return tuple(augment.shifted(dy, dx) for dy, dx in ((1, 0), (-1, 0), (0, 1), (0, -1)))
+    """What predictions are averaged over beside the image itself."""
+    steps = {"shift": ((1, 0), (-1, 0), (0, 1), (0, -1)), "flip-shift": ((1, 1), (-1, -1))}.get(name, ())
+    shifts = [augment.shifted(*step) for step in steps]
+    if name == "shift":
+        return tuple(shifts)
+    return (augment.flip, *shifts, *(partial(_mirrored, shift) for shift in shifts))
+
+
+def _mirrored(view: augment.Transform, x: torch.Tensor) -> torch.Tensor:
+    return augment.flip(view(x))
 
 
 def _identity(recipe: Recipe, options: Options) -> dict[str, Any]:

@@ -223,6 +223,42 @@ def test_lr_find_suggests_one_rate(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "lr-find.png").is_file()
 
 
+@pytest.mark.parametrize(("name", "views"), [("flip", 2), ("shift", 5), ("flip-shift", 6)])
+def test_predictions_are_averaged_over_the_views_asked_for(
+    name: str, views: int, data: Path, tmp_path: Path
+) -> None:
+    """The accuracy of the weights in the file, averaged here over images moved by slicing."""
+    out = tmp_path / "out"
+    run(FULL[0], data, out, *FULL[1:], "--set", f"test-time={name}")
+    model, _ = load_model("simple-cnn-bn", out / "model.safetensors")
+    steps = {"flip": [(0, 0)], "shift": [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]}
+    moves = steps.get(name, [(0, 0), (1, 1), (-1, -1)])
+    paths = sorted((data / "test").rglob("*.png"))
+    pixels = torch.stack([torch.from_numpy(np.array(Image.open(path))).float()[None] / 255 for path in paths])
+    seen = []
+    for down, right in moves:
+        moved = torch.nn.functional.pad(pixels, (1, 1, 1, 1))[:, :, 1 - down :, 1 - right :][:, :, :28, :28]
+        seen += [moved] if name == "shift" else [moved, moved.flip(3)]
+    assert len(seen) == views
+    with torch.no_grad():
+        logits = sum(model.eval()(x) for x in seen)
+    assert isinstance(logits, torch.Tensor)
+    labels = torch.tensor([int(path.parent.name) for path in paths])
+    right_ones = float((logits.argmax(1) == labels).float().mean())
+    about = json.loads((out / "run.json").read_text())
+    assert about["test"]["accuracy"] == pytest.approx(right_ones, abs=1e-6)
+
+
+def test_a_resumed_run_computes_its_convolutions_as_it_began(data: Path, tmp_path: Path) -> None:
+    """Where the machine would choose otherwise, the record decides."""
+    out = tmp_path / "out"
+    short = ["--model", "compact-cnn", "--epochs", 1, "--limit", 60]
+    run("mnist-simple-cnn", data, out, *short, "--convolutions", "winograd")
+    assert json.loads((out / "run.json").read_text())["convolutions"] == "winograd"
+    run("mnist-simple-cnn", data, out, *short, "--resume")
+    assert json.loads((out / "run.json").read_text())["convolutions"] == "winograd"
+
+
 def test_recipes_are_listed_with_their_settings() -> None:
     listed = sheetconv("recipes").output
     assert "mnist-best" in listed

@@ -21,16 +21,16 @@ class Recipe:
     """Everything about a training run but where it runs and where it is kept.
 
     `net`, `opt` and `schedule` are names of `nets.NETS`, `optimisers.OPTIMISERS` and `schedule.CURVES`. `lr` is
-    the highest learning rate of the schedule; with Muon that of matrices and kernels, of which biases and
-    norms get `adam_ratio`. `shift` (pixels), `flip` (left to right, every other epoch), `erase` (share
-    of images that lose a rectangle) and `affine` (largest turn, scaling and slant) change training images.
-    `average` is the decay per step of the weights' moving average, which then replaces the weights (0: none).
-    `test_time` averages predictions over "flip" or "shift" ("" for neither). `held_out` images at the end of
-    the training split are validated on after each epoch and never trained on. `fresh` draws new handwriting
-    for every epoch where the dataset is the built-in one. `skip_easy` is the share of images that epochs after
-    the first leave out, the easier ones with greater chance. `init` is "default" (torch's), "kaiming" or "open"; of `trials` initialisations
-    the one goes on that did best in a trial of `trial_epochs` epochs of 27,000 images. The test set is
-    `test_dataset`'s where one is named.
+    the highest learning rate of the schedule; with Muon that of matrices and kernels, of which biases and norms
+    get `adam_ratio`. `shift` (pixels), `flip` (left to right, every other epoch), `erase` (share of images that
+    lose a rectangle) and `affine` (largest turn, scaling and slant) change training images. `average` is the
+    decay per step of the weights' moving average, which then replaces the weights (0: none). `test_time` averages
+    predictions over "flip", "shift" or "flip-shift" ("" for none). `held_out` images at the end of the training
+    split are validated on after each epoch and never trained on. `fresh` draws new handwriting for every epoch
+    where the dataset is the built-in one. `skip_easy` is the share of images that epochs after the first leave
+    out, the easier ones with greater chance. `init` is "default" (torch's), "kaiming" or "open"; of `trials`
+    initialisations the one goes on that did best in a trial of `trial_epochs` epochs of 27,000 images. The test
+    set is `test_dataset`'s where one is named.
     """
 
     summary: str
@@ -90,7 +90,7 @@ class Recipe:
 CHOICES: dict[str, tuple[str, ...]] = {
     "task": TASKS,
     "init": ("default", "kaiming", "open"),
-    "test_time": ("", "flip", "shift"),
+    "test_time": ("", "flip", "shift", "flip-shift"),
 }
 LIMITS: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
