@@ -10,7 +10,7 @@ from sheetconv.train.callbacks.winograd import Winograd
 from sheetconv.train.learner import Learner
 from sheetconv.train.loaders import DataLoaders, ResidentLoader
 from sheetconv.train.winograd import (
-    WORTH_CHANNELS,
+    WORTH_PAIRS,
     WinogradConv2d,
     conv3x3,
     exchange,
@@ -20,7 +20,7 @@ from sheetconv.train.winograd import (
     tile,
 )
 
-W = WORTH_CHANNELS
+W = 48
 
 
 @pytest.mark.parametrize("m", [2, 3, 4, 6])
@@ -74,7 +74,7 @@ def test_only_suited_layers_are_exchanged() -> None:
         nn.Conv2d(W, W, 3, groups=2),
         nn.Conv2d(W, W, 3, padding=1, padding_mode="circular"),
         nn.Conv2d(W, W, 3, padding="same"),
-        nn.Conv2d(W - 1, W, 3),
+        nn.Conv2d(WORTH_PAIRS - 1, 1, 3),
         nn.ConvTranspose2d(W, W, 3),
     ]
     assert suits(suited)

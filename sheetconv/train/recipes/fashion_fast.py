@@ -14,7 +14,7 @@ RECIPE = Recipe(
     label_smoothing=0.1,
     flip=True,
     average=0.98,
-    skip_easy=0.5,
+    skip_easy=0.4,
     held_out=2000,
     test_time="flip",
 )
