@@ -79,7 +79,7 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     torch.manual_seed(options.seed)
     model = prepare_net(recipe, options.seed, data)
     claim(folder, resume=options.resume, force=options.force)
-    options, chosen = _switch(recipe, options, model, data, device, folder)
+    options, chosen = switched(recipe, options, model, data, device, folder)
     about = _about(name, recipe, options, device, data, folder)
     write_run(folder, about)
     for line in [*_introduction(name, recipe, device, model, data), *chosen, f"into {folder}"]:
@@ -97,7 +97,7 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     return _finish(name, recipe, learn, data, folder, about)
 
 
-def _switch(
+def switched(
     recipe: Recipe, options: Options, model: nn.Module, data: Data, device: torch.device, folder: Path
 ) -> tuple[Options, list[str]]:
     """Options with threads, precision and convolutions decided, and lines about what was timed for it.
@@ -107,8 +107,8 @@ def _switch(
     before = read_run(folder) if options.resume else {}
     if before.get("amp") in ("off", "bf16", "fp16") and isinstance(before.get("threads"), int):
         options = _decided(options, {"convolutions": "torch"} | before)
-    if options.amp in ("bf16", "fp16"):
-        options = _decided(options, {"convolutions": "torch"})  # Winograd's are computed in float32
+    if options.compile or options.amp in ("bf16", "fp16"):
+        options = _decided(options, {"convolutions": "torch"})  # Winograd's are in float32 and not compiled
     lines: list[str] = []
     decide = {name for name in _SWITCHES if getattr(options, name) in _UNDECIDED}
     if decide:

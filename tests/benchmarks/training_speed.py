@@ -116,7 +116,7 @@ def against_lesson(data: Path) -> dict[str, Any]:
     slow, fast = alternating(
         lambda: [step(model, x, y) for x, y in lesson],
         lambda: [step(ours, x.contiguous(memory_format=torch.channels_last), y) for x, y in resident],
-        rounds=3,
+        rounds=7,
     )
     values = [a / b for a, b in zip(slow, fast, strict=True)]
     return row("times as fast as the lesson's loop", values, 4, False)

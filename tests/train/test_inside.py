@@ -1,6 +1,7 @@
 """Looking inside: hooks, LSUV, summary, the search for a learning rate, the switches."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from sheetconv.train.hooks import Hooks, leaves, lsuv_init
 from sheetconv.train.learner import Learner
 from sheetconv.train.metrics import Accuracy
 from sheetconv.train.optimisers import optimiser
+from sheetconv.train.run import Options, switched
 from sheetconv.train.summary import summary
 
 Make = Callable[..., Learner]
@@ -163,6 +165,15 @@ def test_winograd_s_convolutions_are_tried_in_float32_only(
         assert f"{1 / winograds:.2f} times as fast" in found.lines["convolutions"]
         assert ("by Winograd" in found.lines["convolutions"]) is wanted
     assert all(type(layer) is nn.Conv2d for layer in net.modules() if isinstance(layer, nn.Conv2d))
+
+
+@pytest.mark.parametrize("fixed", [{"compile": True}, {"amp": "bf16"}])
+def test_compiled_and_bf16_networks_have_torch_s_convolutions(fixed: dict[str, Any], tmp_path: Path) -> None:
+    """Nothing is left to time then, so that neither data nor network are looked at."""
+    asked = Options(**{"threads": torch.get_num_threads(), "amp": "off"} | fixed)
+    nothing: Any = None
+    options, lines = switched(nothing, asked, nothing, nothing, torch.device("cpu"), tmp_path)
+    assert (options.convolutions, lines) == ("torch", [])
 
 
 def test_choosing_switches_leaves_the_network_and_random_states_alone() -> None:
