@@ -1,4 +1,4 @@
-"""3×3 convolutions with a quarter of the multiplications: Winograd's minimal filtering, forward and backward.
+"""3×3 convolutions with a fifth to a third of the multiplications: Winograd's minimal filtering, forward and backward.
 
 A tile of m×m outputs needs (m + 2)² products per pair of channels instead of 9·m² (Lavin and Gray, "Fast Algorithms
 for Convolutional Neural Networks", 2015): with Bᵀ, G and Aᵀ from interpolation at m + 1 points and infinity,
@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
-WORTH_PAIRS = (
-    2048  # of channels in and out; tests/benchmarks/convolutions.py: 32 with 32 are slower, 32 with 64 faster
-)
+# of channels in and out, by tests/benchmarks/convolutions.py: 32 with 32 are slower than torch's, 32 with 64 faster
+WORTH_PAIRS = 2048
 _AT_ONCE = 700_000  # numbers of transformed tiles computed together, so that they stay in the cache
 
 
