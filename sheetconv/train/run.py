@@ -86,7 +86,7 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
         say(line)
     if not (options.resume and (folder / LAST).is_file()):
         model = best_start(recipe, options.seed, data, device, options.amp, say)
-    learn = make_learner(recipe, model, data, options.seed, device, options.amp)
+    learn = make_learner(recipe, model, data, options.seed, device, options.amp, options.convolutions)
     checkpoint = Checkpoint(folder, resume=options.resume, run=_identity(recipe, options))
     learn.cbs += [Timer(), Progress(), checkpoint, History(folder), _SayResumed(checkpoint, say)]
     if options.compile:

@@ -21,6 +21,8 @@ from safetensors.torch import load_file
 from sheetconv.cli import main
 from sheetconv.data.handwriting import digits
 from sheetconv.models import load_model
+from sheetconv.train import winograd
+from sheetconv.train.winograd import conv3x3
 
 # threads and precision are fixed, since two runs are compared to the last bit
 QUICK = ["--epochs", "4", "--batch-size", "32", "--device", "cpu", "--threads", "1", "--amp", "off"]
@@ -249,12 +251,20 @@ def test_predictions_are_averaged_over_the_views_asked_for(
     assert about["test"]["accuracy"] == pytest.approx(right_ones, abs=1e-6)
 
 
-def test_a_resumed_run_computes_its_convolutions_as_it_began(data: Path, tmp_path: Path) -> None:
-    """Where the machine would choose otherwise, the record decides."""
-    out = tmp_path / "out"
-    short = ["--model", "compact-cnn", "--epochs", 1, "--limit", 60]
+def test_a_resumed_run_computes_its_convolutions_as_it_began(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the machine would choose otherwise, the record decides; without either it is torch's way."""
+    calls: list[int] = []
+    monkeypatch.setattr(winograd, "conv3x3", lambda *given: (calls.append(1), conv3x3(*given))[1])
+    out, short = tmp_path / "out", ["--model", "compact-cnn", "--epochs", 1, "--limit", 60]
+    run("mnist-simple-cnn", data, tmp_path / "other", *short, "--convolutions", "torch")
+    assert not calls
     run("mnist-simple-cnn", data, out, *short, "--convolutions", "winograd")
     assert json.loads((out / "run.json").read_text())["convolutions"] == "winograd"
+    first = len(calls)
+    assert first
+    (out / "model.safetensors").unlink()
     run("mnist-simple-cnn", data, out, *short, "--resume")
     assert json.loads((out / "run.json").read_text())["convolutions"] == "winograd"
 
