@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,8 @@ from sheetconv.train.winograd import exchange, suits
 WORTH_LOW_PRECISION = 1.2  # how many times faster bf16 with channels-last must be
 WORTH_THREADS = 1.1
 WORTH_WINOGRAD = 1.05
+
+Steps = Callable[..., Callable[[], None]]  # a step to time, in the way that `_step`'s keywords say
 
 
 @dataclass
@@ -67,15 +70,17 @@ def choose_switches(
     chosen = Switches()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
-        images, targets = to_device(batch, device)
-        x, y = _short(model, images, targets, loss_func, device)
-        if device.type == "cpu" and "threads" in decide:
-            _threads(chosen, _step(model, x, y, loss_func, device), seconds / 2)
-        if device.type != "mps" and "amp" in decide:
-            _precision(chosen, model, x, y, loss_func, device, seconds / 2)
+        batch = to_device(batch, device)
+        whole = partial(_step, model, *batch, loss_func, device)
+        if {"threads", "amp"} & set(decide):
+            short = partial(_step, model, *_short(model, *batch, loss_func, device), loss_func, device)
+            if device.type == "cpu" and "threads" in decide:
+                _threads(chosen, short(), seconds / 2)
+            if device.type != "mps" and "amp" in decide:
+                _precision(chosen, short, seconds / 2)
         exact = device.type == "cpu" and not chosen.low_precision
         if exact and "convolutions" in decide and any(map(suits, model.modules())):
-            _convolutions(chosen, model, images, targets, loss_func, device, seconds / 2)
+            _convolutions(chosen, whole, seconds / 2)
     return chosen
 
 
@@ -142,18 +147,9 @@ def _with_threads(step: Callable[[], None], count: int) -> Callable[[], None]:
     return run
 
 
-def _precision(
-    chosen: Switches,
-    model: nn.Module,
-    x: Tensor,
-    y: Any,
-    loss_func: Callable[..., Tensor],
-    device: torch.device,
-    seconds: float,
-) -> None:
+def _precision(chosen: Switches, step: Steps, seconds: float) -> None:
     try:
-        low = _step(model, x, y, loss_func, device, low=True, channels_last=True)
-        plain, half = interleaved(_step(model, x, y, loss_func, device), low, seconds)
+        plain, half = interleaved(step(), step(low=True, channels_last=True), seconds)
     except (RuntimeError, NotImplementedError) as error:
         chosen.lines["amp"] = (
             f"precision: float32 (bf16 does not run here: {str(error).splitlines()[0][:80]})"
@@ -168,18 +164,9 @@ def _precision(
     )
 
 
-def _convolutions(
-    chosen: Switches,
-    model: nn.Module,
-    x: Tensor,
-    y: Any,
-    loss_func: Callable[..., Tensor],
-    device: torch.device,
-    seconds: float,
-) -> None:
+def _convolutions(chosen: Switches, step: Steps, seconds: float) -> None:
     """With the whole batch: transforming the kernels takes the same time for few images as for many."""
-    torchs = _step(model, x, y, loss_func, device, channels_last=True)
-    winograds = _step(model, x, y, loss_func, device, channels_last=True, winograd=True)
+    torchs, winograds = step(channels_last=True), step(channels_last=True, winograd=True)
     plain, fast = interleaved(torchs, winograds, seconds, least=3)
     faster = plain / fast
     chosen.winograd = faster >= WORTH_WINOGRAD
