@@ -100,7 +100,7 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
 def switched(
     recipe: Recipe, options: Options, model: nn.Module, data: Data, device: torch.device, folder: Path
 ) -> tuple[Options, list[str]]:
-    """Options with threads, precision and convolutions decided, and lines about what was timed for it.
+    """Options with threads (set in torch), precision and convolutions decided, and lines about what was timed.
 
     A resumed run takes what it began with, since all three change the last bits of its numbers.
     """
@@ -109,17 +109,15 @@ def switched(
         options = _decided(options, {"convolutions": "torch"} | before)
     if options.compile or options.amp in ("bf16", "fp16"):
         options = _decided(options, {"convolutions": "torch"})  # Winograd's are in float32 and not compiled
+    if options.threads:
+        torch.set_num_threads(options.threads)
     lines: list[str] = []
     decide = {name for name in _SWITCHES if getattr(options, name) in _UNDECIDED}
     if decide:
         batch = loader(recipe, data.train, len(data.train.class_names)).sample(recipe.batch_size)
-        if options.threads:
-            torch.set_num_threads(options.threads)
         switches = choose_switches(model, batch, make_loss(recipe), device, decide=decide)
         lines = list(switches.lines.values())
         options = _decided(options, switches.settings())
-    if options.threads:
-        torch.set_num_threads(options.threads)
     return options, lines
 
 
