@@ -9,7 +9,7 @@ tile, and both gradients are the same matrices the other way round.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,111 +50,98 @@ def tile(size: int) -> int:
     return min((2, 3, 4, 6), key=lambda m: (-(-size // m) * (m + 2)) ** 2)
 
 
-def _twice(t: Tensor, x: Tensor) -> Tensor:
-    """The (R, K) matrix along both leading axes of (K, K, …): (R, R, L)."""
-    r, k = t.shape
-    return torch.matmul(t, (t @ x.reshape(k, -1)).view(r, k, -1))
+def _twice(down: Tensor, across: Tensor, x: Tensor) -> Tensor:
+    """Matrices (R, H) and (S, W) along the two leading axes of (H, W, …): (R, S, L)."""
+    half = down @ x.reshape(len(x), -1)
+    return torch.matmul(across, half.view(len(down), x.shape[1], -1))
+
+
+class _Span(NamedTuple):
+    """One tile along one axis: where it reads and writes, and the transforms with what lies outside left out."""
+
+    inputs: slice
+    outputs: slice
+    bt: Tensor
+    at: Tensor
+
+
+def _spans(size: int, padding: int, m: int) -> list[_Span]:
+    bt, _, at = matrices(m)
+    out = size + 2 * padding - 2
+    spans = []
+    for start in range(0, out, m):
+        first = start - padding
+        low, high = max(first, 0), min(first + m + 2, size)
+        stop = min(start + m, out)
+        spans.append(
+            _Span(slice(low, high), slice(start, stop), bt[:, low - first : high - first], at[: stop - start])
+        )
+    return spans
 
 
 class _Tiles:
-    """How images are cut into tiles, and put together again."""
+    """How a batch of images (N, H, W, C) is cut into tiles, a group of images at a time."""
 
-    def __init__(self, x: Tensor, padding: int) -> None:
-        self.n, _, self.h, self.w = x.shape
-        self.padding = padding
-        self.out_h, self.out_w = self.h + 2 * padding - 2, self.w + 2 * padding - 2
-        self.m = tile(max(self.out_h, self.out_w))
-        self.down, self.across = -(-self.out_h // self.m), -(-self.out_w // self.m)
+    def __init__(self, x: Tensor, padding: int, out_channels: int) -> None:
+        n, height, width, channels = x.shape
+        self.out_shape = n, height + 2 * padding - 2, width + 2 * padding - 2, out_channels
+        self.m = tile(max(self.out_shape[1:3]))
+        groups = -(-n * (self.m + 2) ** 2 * max(channels, out_channels) // _AT_ONCE)
+        size = -(-n // groups)
+        self.parts = [
+            (slice(i, min(i + size, n)), down, across)
+            for i in range(0, n, size)
+            for down in _spans(height, padding, self.m)
+            for across in _spans(width, padding, self.m)
+        ]
 
-    def chunks(self, channels: int) -> list[slice]:
-        """The images to compute together."""
-        one = (self.m + 2) ** 2 * self.down * self.across * channels
-        size = max(1, _AT_ONCE // one)
-        return [slice(i, min(i + size, self.n)) for i in range(0, self.n, size)]
 
-    def blocks(self, images: int, channels: int) -> Tensor:
-        """Zeros for `images` with their padding, cut into m×m: (N, down + 1, m, across + 1, m, C)."""
-        return torch.zeros(images, self.down + 1, self.m, self.across + 1, self.m, channels)
-
-    def inside(self, blocks: Tensor) -> Tensor:
-        """The images within `blocks`, (N, H, W, C); a view."""
-        p = self.padding
-        whole = blocks.view(len(blocks), (self.down + 1) * self.m, (self.across + 1) * self.m, -1)
-        return whole[:, p : self.h + p, p : self.w + p]
-
-    def overlapping(self, blocks: Tensor) -> Tensor:
-        """Tiles with their neighbours' edges, (m + 2, m + 2, N, down, across, C); a view."""
-        n, m = self.m + 2, self.m
-        whole = blocks.view(len(blocks), (self.down + 1) * m, (self.across + 1) * m, -1)
-        whole = whole[:, : self.down * m + 2, : self.across * m + 2]
-        return whole.unfold(1, n, m).unfold(2, n, m).permute(4, 5, 0, 1, 2, 3)
-
-    def add_overlapping(self, blocks: Tensor, d: Tensor) -> None:
-        """Add such tiles where they come from."""
-        m = self.m
-        d = d.view(m + 2, m + 2, len(blocks), self.down, self.across, -1)
-        to = blocks.permute(2, 4, 0, 1, 3, 5)
-        to[:, :, :, :-1, :-1] = d[:m, :m]
-        to[:2, :, :, 1:, :-1] += d[m:, :m]
-        to[:, :2, :, :-1, 1:] += d[:m, m:]
-        to[:2, :2, :, 1:, 1:] += d[m:, m:]
-
-    def apart(self, outputs: Tensor) -> Tensor:
-        """Whole outputs (N, down·m, across·m, C) as (m, m, N, down, across, C); a view."""
-        return (
-            outputs.unflatten(2, (self.across, self.m))
-            .unflatten(1, (self.down, self.m))
-            .permute(2, 4, 0, 1, 3, 5)
-        )
+def _inner(rows: Tensor, images: slice, down: slice, across: slice) -> Tensor:
+    """A window of (N, H, W, C) with its rows and columns leading, (h, w, n, C); a view."""
+    return rows[images, down, across].permute(1, 2, 0, 3)
 
 
 class _Winograd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, padding: int) -> Tensor:
-        tiles, out_channels, channels = _Tiles(x, padding), *weight.shape[:2]
-        m = tiles.m
-        bt, g, at = matrices(m)
-        n = (m + 2) ** 2
-        u = _twice(g, weight.permute(2, 3, 1, 0)).view(n, channels, out_channels)
+        out_channels, channels = weight.shape[:2]
         rows = x.permute(0, 2, 3, 1)
-        whole = torch.empty(tiles.n, tiles.down * m, tiles.across * m, out_channels)
-        kept: list[Tensor] = []
-        for part in tiles.chunks(max(channels, out_channels)):
-            if not kept:
-                blocks = tiles.blocks(part.stop, channels)
-            p = blocks[: part.stop - part.start]
-            tiles.inside(p).copy_(rows[part])
-            v = _twice(bt, tiles.overlapping(p)).view(n, -1, channels)
-            y = _twice(at, torch.bmm(v, u).view(m + 2, m + 2, -1))
-            tiles.apart(whole[part]).copy_(y.view(m, m, len(p), tiles.down, tiles.across, out_channels))
+        tiles = _Tiles(rows, padding, out_channels)
+        m, g = tiles.m, matrices(tiles.m)[1]
+        u = _twice(g, g, weight.permute(2, 3, 1, 0)).view(-1, channels, out_channels)
+        y = torch.empty(tiles.out_shape)
+        kept = []
+        for images, down, across in tiles.parts:
+            window = _inner(rows, images, down.inputs, across.inputs)
+            v = _twice(down.bt, across.bt, window).view(len(u), -1, channels)
+            to = _inner(y, images, down.outputs, across.outputs)
+            to.copy_(_twice(down.at, across.at, torch.bmm(v, u).view(m + 2, m + 2, -1)).view(to.shape))
             kept.append(v)
         ctx.save_for_backward(u, *kept)
-        ctx.tiles = tiles
-        return whole[:, : tiles.out_h, : tiles.out_w].permute(0, 3, 1, 2)
+        ctx.tiles, ctx.shape = tiles, rows.shape
+        return y.permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         tiles: _Tiles = ctx.tiles
         u, *kept = ctx.saved_tensors
-        m = tiles.m
-        bt, g, at = (t.T for t in matrices(m))
-        n, channels, out_channels = u.shape
+        m, g = tiles.m, matrices(tiles.m)[1]
+        _, channels, out_channels = u.shape
         rows = grad.permute(0, 2, 3, 1)
-        more = tiles.down * m - tiles.out_h, tiles.across * m - tiles.out_w
         du = torch.zeros_like(u)
-        dx = torch.empty(tiles.n, tiles.h, tiles.w, channels) if ctx.needs_input_grad[0] else None
-        for part, v in zip(tiles.chunks(max(channels, out_channels)), kept, strict=True):
-            y = rows[part]
-            if any(more):
-                y = nn.functional.pad(y, (0, 0, 0, more[1], 0, more[0]))
-            dm = _twice(at, tiles.apart(y)).view(n, -1, out_channels)
+        dx = torch.zeros(ctx.shape) if ctx.needs_input_grad[0] else None
+        for (images, down, across), v in zip(tiles.parts, kept, strict=True):
+            window = _inner(rows, images, down.outputs, across.outputs)
+            dm = _twice(down.at.T, across.at.T, window).view(len(u), -1, out_channels)
             du.baddbmm_(v.mT, dm)
             if dx is not None:
-                blocks = tiles.blocks(len(y), channels)
-                tiles.add_overlapping(blocks, _twice(bt, torch.bmm(dm, u.mT).view(m + 2, m + 2, -1)))
-                dx[part] = tiles.inside(blocks)
-        dw = _twice(g, du.view(m + 2, m + 2, -1)).view(3, 3, channels, out_channels).permute(3, 2, 0, 1)
+                to = _inner(dx, images, down.inputs, across.inputs)
+                dv = torch.bmm(dm, u.mT).view(m + 2, m + 2, -1)
+                to += _twice(down.bt.T, across.bt.T, dv).view(to.shape)
+        dw = (
+            _twice(g.T, g.T, du.view(m + 2, m + 2, -1)).view(3, 3, channels, out_channels).permute(3, 2, 0, 1)
+        )
         return None if dx is None else dx.permute(0, 3, 1, 2), dw, None
 
 
