@@ -117,16 +117,22 @@ def _grad(p: Tensor) -> Tensor:
 def orthogonal(matrices: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
     """The (B, R, C) matrices with their singular values brought near 1: the quintic Newton-Schulz iteration.
 
-    In bfloat16 on CUDA, where it is fast, else in float32.
+    Each step multiplies X from the left by a polynomial of X·Xᵀ; the product of those polynomials is iterated
+    instead, R×R numbers only, which for kernels (C = 9·R and the like) takes less than half the time. In float32.
     """
     a, b, c = _NEWTON_SCHULZ
-    x = matrices.bfloat16() if matrices.device.type == "cuda" else matrices.float()
+    x = matrices.float()
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
+    gram = x @ x.mT
+    one = torch.eye(x.shape[1], device=x.device)
+    product = one.expand_as(gram)
     for _ in range(steps):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + a * one
+        product = factor @ product
+        gram = factor @ gram @ factor
+    x = product @ x
     return x.mT if tall else x
 
 

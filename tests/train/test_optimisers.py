@@ -74,6 +74,17 @@ def test_orthogonal_brings_singular_values_near_one(shape: tuple[int, int, int])
     assert values.max() < 1.3
 
 
+def test_orthogonal_is_the_iteration_on_the_matrices_themselves() -> None:
+    """In float64, for rows of very different size as well."""
+    torch.manual_seed(0)
+    matrices = torch.randn(2, 20, 90) * torch.logspace(0, -6, 20)[:, None]
+    x = matrices.double() / matrices.double().norm(dim=(1, 2), keepdim=True)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    torch.testing.assert_close(orthogonal(matrices).double(), x, atol=2e-6, rtol=0)
+
+
 def test_full_matrix_adam_does_not_mind_correlated_inputs() -> None:
     """Linear regression whose inputs vary a hundred times more along some slanted directions than along others."""
     torch.manual_seed(0)
