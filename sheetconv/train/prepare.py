@@ -13,6 +13,8 @@ from sheetconv.errors import DataError, ModelError, TrainingError
 from sheetconv.models import load_model
 from sheetconv.train.recipes import Recipe
 
+_FAINT = 1e-4  # added to variances of grey values in 0…1, so that noise is not enlarged without limit
+
 
 @dataclass
 class Data:
@@ -138,7 +140,12 @@ def initialise(module: nn.Module, how: str, images: torch.Tensor) -> None:
     "kaiming": normal kernels of He et al. (2015) and zero biases, but for the last layer, which keeps torch's
     smaller weights so that training starts from near-equal predictions. "open": the same, then layer by layer
     outputs of mean 1 and standard deviation 1 over `images` (N, C, H, W), so that most ReLUs start open; with
-    few channels nothing would pass otherwise (LSUV of Mishkin and Matas, 2015, with a mean as well).
+    few channels nothing would pass otherwise (LSUV of Mishkin and Matas, 2015, with a mean as well). "whiten": as
+    "kaiming", but the first convolution's kernels are the principal axes of the patches in `images`, each with its
+    negative, scaled to outputs of variance 1 and, by its bias, mean 0, and stay as they are (Jordan, "94% on
+    CIFAR-10 in 3.29 seconds on a single GPU", 2024): no gradient is needed at the largest grid.
+
+    Raises `TrainingError` for "whiten" where the network does not begin with such a convolution.
     """
     if how == "default":
         return
@@ -151,6 +158,33 @@ def initialise(module: nn.Module, how: str, images: torch.Tensor) -> None:
         with torch.no_grad():
             for layer in layers[:-1]:
                 _open(module, layer, images)
+    if how == "whiten":
+        _whiten(layers[0] if layers else None, images)
+
+
+@torch.no_grad()
+def _whiten(layer: nn.Module | None, images: torch.Tensor) -> None:
+    """Make the kernels of `layer` the principal axes of `images`, with both signs, and keep them from learning."""
+    pairs = layer.out_channels // 2 if isinstance(layer, nn.Conv2d) else 0
+    if (
+        not isinstance(layer, nn.Conv2d)
+        or layer.groups != 1
+        or layer.out_channels % 2
+        or not 1 <= pairs <= layer.weight[0].numel()
+    ):
+        raise TrainingError(
+            "init=whiten needs a network that begins with a convolution of an even number of kernels, at most two for"
+            " every number of a patch; give another init, such as --set init=kaiming"
+        )
+    patches = nn.functional.unfold(images, layer.kernel_size).transpose(1, 2).flatten(0, 1).double()
+    mean = patches.mean(0) if layer.bias is not None else torch.zeros_like(patches[0])
+    variances, axes = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+    scaled = (axes / (variances + _FAINT).sqrt()).T.flip(0)[:pairs]
+    kernels = torch.cat([scaled, -scaled])
+    layer.weight.copy_(kernels.view(layer.weight.shape))
+    if layer.bias is not None:
+        layer.bias.copy_(-kernels @ mean)
+    layer.requires_grad_(False)
 
 
 def _open(module: nn.Module, layer: nn.Module, images: torch.Tensor) -> None:

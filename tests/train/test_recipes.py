@@ -8,7 +8,7 @@ import torch
 
 from sheetconv.data.handwriting import digits
 from sheetconv.data.sources import ImageData
-from sheetconv.errors import UsageError
+from sheetconv.errors import TrainingError, UsageError
 from sheetconv.graph.capture import capture
 from sheetconv.graph.reference import evaluate
 from sheetconv.nets import INPUT_SHAPES, seeded
@@ -17,7 +17,7 @@ from sheetconv.train import recipes
 from sheetconv.train.assemble import check, make_learner
 from sheetconv.train.callback import Callback
 from sheetconv.train.learner import Learner
-from sheetconv.train.prepare import Data, prepare_net
+from sheetconv.train.prepare import Data, initialise, prepare_net
 
 registry.load()
 NETS = {recipes.load(name).net: name for name in recipes.names()}  # each with one of its recipes
@@ -97,6 +97,40 @@ def test_fresh_handwriting_is_drawn_for_the_built_in_dataset_only() -> None:
     assert not torch.equal(seen["one"][0], seen["one"][1])
     assert not torch.equal(seen["one"][1], seen["one"][2])
     assert all(torch.equal(images, seen["other"][0]) for images in seen["other"])
+
+
+def test_whitened_kernels_have_uncorrelated_outputs_and_do_not_learn() -> None:
+    """Of every patch of the images: variance 1 along each axis, and each axis with both signs."""
+    data = digits_data(200)
+    recipe = recipes.load("fashion-fast").with_values(
+        epochs=1, batch_size=50, init="whiten", skip_easy=0.0, held_out=20
+    )
+    net = prepare_net(recipe, 0, data)
+    first = net[0][0]
+    kernels = first.weight.detach().clone()
+    x = torch.from_numpy(data.train.images)[:, None].double() / 255
+    outputs = torch.nn.functional.conv2d(x, kernels.double(), first.bias.detach().double())
+    outputs = outputs.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(outputs[4:], -outputs[:4])
+    assert outputs.mean(1).abs().max() < 1e-5
+    products = outputs[:4] @ outputs[:4].T / outputs.shape[1]
+    assert (products - products.diag().diag()).abs().max() < 1e-5
+    assert products.diag().min() > 0.9
+    assert products.diag().max() < 1.001
+    other = net.get_parameter("1.0.weight").detach().clone()
+    make_learner(recipe, net, data).fit(1)
+    assert torch.equal(first.weight, kernels)
+    assert not torch.equal(net.get_parameter("1.0.weight"), other)
+
+
+@pytest.mark.parametrize(
+    "first", [torch.nn.Linear(9, 4), torch.nn.Conv2d(1, 3, 3), torch.nn.Conv2d(1, 20, 3)]
+)
+def test_whitening_needs_pairs_of_kernels(first: torch.nn.Module) -> None:
+    """An even number, and no more pairs than a patch has numbers."""
+    net = torch.nn.Sequential(first, torch.nn.Linear(4, 2))
+    with pytest.raises(TrainingError, match="begins with a convolution of an even number"):
+        initialise(net, "whiten", torch.rand(8, 1, 28, 28))
 
 
 class _Look(Callback):

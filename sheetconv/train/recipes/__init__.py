@@ -28,7 +28,7 @@ class Recipe:
     predictions over "flip", "shift" or "flip-shift" ("" for none). `held_out` images at the end of the training
     split are validated on after each epoch and never trained on. `fresh` draws new handwriting for every epoch
     where the dataset is the built-in one. `skip_easy` is the share of images that epochs after the first leave
-    out, the easier ones with greater chance. `init` is "default" (torch's), "kaiming" or "open"; of `trials`
+    out, the easier ones with greater chance. `init` is "default" (torch's), "kaiming", "open" or "whiten"; of `trials`
     initialisations the one goes on that did best in a trial of `trial_epochs` epochs of 27,000 images. The test
     set is `test_dataset`'s where one is named.
     """
@@ -89,7 +89,7 @@ class Recipe:
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "task": TASKS,
-    "init": ("default", "kaiming", "open"),
+    "init": ("default", "kaiming", "open", "whiten"),
     "test_time": ("", "flip", "shift", "flip-shift"),
 }
 LIMITS: dict[str, tuple[float, float]] = {
