@@ -11,6 +11,7 @@ RECIPE = Recipe(
     lr=0.1,
     batch_size=512,
     schedule="linear",
+    init="whiten",
     warm_up=0.15,
     label_smoothing=0.1,
     flip=True,
