@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
-# of channels in and out, by tests/benchmarks/convolutions.py: 32 with 32 are slower than torch's, 32 with 64 faster
+# of channels in and out, by tests/benchmarks/convolutions.py: 32 with 32 are hardly faster than torch's, 32 with 64 are
 WORTH_PAIRS = 2048
 _AT_ONCE = 700_000  # numbers of transformed tiles computed together, so that they stay in the cache
 

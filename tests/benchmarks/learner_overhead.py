@@ -1,7 +1,7 @@
 """What the Learner adds to a batch of a loop written by hand: bare, with device and metrics, with progress.
 
-The loops run in turns, an epoch of 235 batches each; of each the fastest tenth of all rounds is taken (CPU time of one
-thread), since whatever else the machine does can only add to it.
+The loops run in turns, an epoch of 235 batches each, and each is compared with the hand-written one before and after it
+(CPU time of one thread); the median difference is told, since the machine's speed changes from second to second.
 
 Run: OMP_NUM_THREADS=1 python tests/benchmarks/learner_overhead.py
 """
@@ -10,6 +10,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
+from operator import sub
 from typing import Any
 
 import torch
@@ -49,15 +51,21 @@ def learner(data: list[Any], *cbs: Any) -> Callable[[], None]:
     return lambda: learn.fit(1)
 
 
-def fastest(works: dict[str, Callable[[], None]]) -> dict[str, float]:
-    """Microseconds a batch: the median of the fastest tenth of the rounds."""
+def in_turns(works: dict[str, Callable[[], None]]) -> dict[str, float]:
+    """Microseconds a batch: the first work's median, and that plus the median of what each other one adds to it.
+
+    A round's times are compared with the first work's in that round and the next, between which they lie.
+    """
+    first = next(iter(works))
     spent: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(ROUNDS):
         for name, work in works.items():
             start = time.process_time()
             work()
             spent[name].append((time.process_time() - start) / BATCHES * 1e6)
-    return {name: statistics.median(sorted(times)[: ROUNDS // 10]) for name, times in spent.items()}
+    base = [(one + other) / 2 for one, other in pairwise(spent[first])]
+    added = {name: statistics.median(map(sub, times, base)) for name, times in spent.items()}
+    return {name: statistics.median(spent[first]) + more for name, more in (added | {first: 0.0}).items()}
 
 
 def main() -> None:
@@ -66,7 +74,7 @@ def main() -> None:
     data = [(torch.randn(8, 4), torch.randint(0, 3, (8,)))] * BATCHES
     with tempfile.TemporaryFile("w") as quiet:
         device = Device("cpu")
-        found = fastest(
+        found = in_turns(
             {
                 "by hand": by_hand(data),
                 "bare": learner(data),
