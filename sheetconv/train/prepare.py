@@ -165,12 +165,11 @@ def initialise(module: nn.Module, how: str, images: torch.Tensor) -> None:
 @torch.no_grad()
 def _whiten(layer: nn.Module | None, images: torch.Tensor) -> None:
     """Make the kernels of `layer` the principal axes of `images`, with both signs, and keep them from learning."""
-    pairs = layer.out_channels // 2 if isinstance(layer, nn.Conv2d) else 0
     if (
         not isinstance(layer, nn.Conv2d)
         or layer.groups != 1
         or layer.out_channels % 2
-        or not 1 <= pairs <= layer.weight[0].numel()
+        or not 2 <= layer.out_channels <= 2 * layer.weight[0].numel()
     ):
         raise TrainingError(
             "init=whiten needs a network that begins with a convolution of an even number of kernels, at most two for"
@@ -178,8 +177,9 @@ def _whiten(layer: nn.Module | None, images: torch.Tensor) -> None:
         )
     patches = nn.functional.unfold(images, layer.kernel_size).transpose(1, 2).flatten(0, 1).double()
     mean = patches.mean(0) if layer.bias is not None else torch.zeros_like(patches[0])
-    variances, axes = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
-    scaled = (axes / (variances + _FAINT).sqrt()).T.flip(0)[:pairs]
+    patches -= mean
+    variances, axes = torch.linalg.eigh(patches.T @ patches / len(patches))
+    scaled = (axes / (variances + _FAINT).sqrt()).T.flip(0)[: layer.out_channels // 2]
     kernels = torch.cat([scaled, -scaled])
     layer.weight.copy_(kernels.view(layer.weight.shape))
     if layer.bias is not None:

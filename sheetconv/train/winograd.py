@@ -65,7 +65,8 @@ class _Span(NamedTuple):
     at: Tensor
 
 
-def _spans(size: int, padding: int, m: int) -> list[_Span]:
+@cache
+def _spans(size: int, padding: int, m: int) -> tuple[_Span, ...]:
     bt, _, at = matrices(m)
     out = size + 2 * padding - 2
     spans = []
@@ -76,7 +77,7 @@ def _spans(size: int, padding: int, m: int) -> list[_Span]:
         spans.append(
             _Span(slice(low, high), slice(start, stop), bt[:, low - first : high - first], at[: stop - start])
         )
-    return spans
+    return tuple(spans)
 
 
 class _Tiles:
