@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from training_speed import alternating
+from turns import alternating
 
 from sheetconv.train.memory import keep_memory
 from sheetconv.train.winograd import conv3x3, tile

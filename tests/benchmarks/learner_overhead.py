@@ -8,7 +8,6 @@ Run: OMP_NUM_THREADS=1 python tests/benchmarks/learner_overhead.py
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from operator import sub
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from turns import alternating
 
 from sheetconv.train.callbacks.device import Device
 from sheetconv.train.callbacks.metrics import Metrics
@@ -56,16 +56,11 @@ def in_turns(works: dict[str, Callable[[], None]]) -> dict[str, float]:
 
     A round's times are compared with the first work's in that round and the next, between which they lie.
     """
-    first = next(iter(works))
-    spent: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(ROUNDS):
-        for name, work in works.items():
-            start = time.process_time()
-            work()
-            spent[name].append((time.process_time() - start) / BATCHES * 1e6)
-    base = [(one + other) / 2 for one, other in pairwise(spent[first])]
-    added = {name: statistics.median(map(sub, times, base)) for name, times in spent.items()}
-    return {name: statistics.median(spent[first]) + more for name, more in (added | {first: 0.0}).items()}
+    first, *others = alternating(*works.values(), rounds=ROUNDS)
+    base = [(before + after) / 2 for before, after in pairwise(first)]
+    added = [0.0, *(statistics.median(map(sub, times, base)) for times in others)]
+    hand = statistics.median(first)
+    return {name: (hand + more) / BATCHES * 1e6 for name, more in zip(works, added, strict=True)}
 
 
 def main() -> None:

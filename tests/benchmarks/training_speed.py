@@ -20,6 +20,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
+from turns import alternating
 
 from sheetconv.data.decode import decode
 from sheetconv.data.handwriting import digits
@@ -31,19 +32,7 @@ from sheetconv.train.loaders import ResidentLoader
 from sheetconv.train.memory import keep_memory
 from sheetconv.train.metrics import Accuracy
 
-BATCH, ROUNDS, PART = 256, 5, 12_800
-
-
-def alternating(*works: Callable[[], object], rounds: int = ROUNDS) -> list[list[float]]:
-    """CPU seconds of each work in each round, after one round that does not count."""
-    spent: list[list[float]] = [[] for _ in works]
-    for number in range(rounds + 1):
-        for times, work in zip(spent, works, strict=True):
-            start = time.process_time()
-            work()
-            if number:
-                times.append(time.process_time() - start)
-    return spent
+BATCH, PART = 256, 12_800
 
 
 def ratio(one: list[float], other: list[float]) -> float:
