@@ -14,7 +14,7 @@ from sheetconv.template import Template, load
 
 if TYPE_CHECKING:
     from sheetconv.data.pick import Picked
-    from sheetconv.read.verify import Report
+    from sheetconv.prove.verify import Report
 
 
 @dataclass
@@ -67,8 +67,8 @@ def build(request: Request) -> Built:
     module, known = load_model(request.model or template.model, _weights(request, template))
     shape = _input_shape(request, known)
     picked = _pixels(request, template, shape)
-    from sheetconv.graph.capture import capture
-    from sheetconv.graph.fuse import fuse_relu
+    from sheetconv.compile.capture import capture
+    from sheetconv.compile.fuse import fuse_relu
     from sheetconv.sheet.book import write_workbook
     from sheetconv.sheet.readme import About
 
@@ -104,7 +104,7 @@ def _build_pages(request: Request, template: Template) -> Built:
 
 
 def _prove(path: Path, request: Request) -> Report:
-    from sheetconv.read.verify import verify
+    from sheetconv.prove.verify import verify
 
     report = verify(path, request.engine)
     report.book = str(request.output)

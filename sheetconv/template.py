@@ -177,7 +177,7 @@ class _Reader:
         return found
 
     def _page(self, page: Mapping[str, Any], number: int) -> PageSettings:
-        from sheetconv.sheet.pages import kinds
+        from sheetconv.pages import kinds
 
         known = kinds()
         kind = page.get("kind")

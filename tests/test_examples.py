@@ -16,7 +16,7 @@ from sheetconv.data.pick import pick
 from sheetconv.data.sources import BUILTIN_SIZES
 from sheetconv.models import load_model
 from sheetconv.nets.lesson import LEFT_EDGE, TOP_EDGE
-from sheetconv.read.cells import Book
+from sheetconv.xlsx.cells import Book
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "sheetconv" / "weights" / "simple-cnn.safetensors"

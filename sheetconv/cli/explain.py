@@ -25,11 +25,11 @@ def command(book: Path, cell: str, top: int, paths: int | None, as_json: bool) -
     the terms are checked to add up to them.
     """
     from sheetconv.errors import UsageError
-    from sheetconv.trace.area import parse_area
-    from sheetconv.trace.explain import Explainer
-    from sheetconv.trace.explain.active import strongest
-    from sheetconv.trace.explain.output import as_data, as_text
-    from sheetconv.trace.source import Source
+    from sheetconv.formulas.area import parse_area
+    from sheetconv.formulas.source import Source
+    from sheetconv.inspect.explain import Explainer
+    from sheetconv.inspect.explain.active import strongest
+    from sheetconv.inspect.explain.output import as_data, as_text
 
     with Source(book) as source:
         area = parse_area(cell, source.sheets)

@@ -23,9 +23,9 @@ def command(book: Path, as_json: bool, copy: Path | None, force: bool) -> None:
     makes no sense. A workbook that cannot be read is 1 as well, with one line that starts with "Error:".
     """
     from sheetconv.files import check_target
-    from sheetconv.trace.lint import lint
-    from sheetconv.trace.lint.annotate import annotate
-    from sheetconv.trace.source import Source
+    from sheetconv.formulas.source import Source
+    from sheetconv.inspect.lint import lint
+    from sheetconv.inspect.lint.annotate import annotate
 
     if copy:
         check_target(copy, force=force)

@@ -54,7 +54,7 @@ def command(
     """
     from sheetconv.errors import UsageError
     from sheetconv.files import check_target
-    from sheetconv.trace.fields.command import Fields, foreign_text, is_foreign, opened
+    from sheetconv.inspect.fields.command import Fields, foreign_text, is_foreign, opened
 
     if is_foreign(network):
         if effective or png or add_sheet or prove:
@@ -64,7 +64,7 @@ def command(
     found = opened(network, options["weights"], options["input_shape"])
     fields = Fields(found, layer, unit)
     if effective or png or add_sheet:
-        from sheetconv.trace.fields.picture import draw
+        from sheetconv.inspect.fields.picture import draw
 
         for target in (png, add_sheet):
             if target:

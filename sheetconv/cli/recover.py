@@ -19,7 +19,7 @@ def command(book: Path, output: Path, engine: str, as_json: bool, force: bool) -
     safetensors only. Exit code 0 when every recognised cell is what the module computes, 1 when some differ
     (the files are written all the same: they are the network without the mistakes).
     """
-    from sheetconv.trace.recover import recover
+    from sheetconv.inspect.recover import recover
 
     report = recover(book, output, engine, force=force)
     if as_json:

@@ -35,10 +35,11 @@ def command(
     what the cell's own formula reads, level 2 what those cells read, and so on. Macros are never run.
     """
     from sheetconv.files import check_target
-    from sheetconv.trace import output, precedents
-    from sheetconv.trace.area import parse_area
-    from sheetconv.trace.naming import Names
-    from sheetconv.trace.source import Source
+    from sheetconv.formulas import precedents
+    from sheetconv.formulas.area import parse_area
+    from sheetconv.formulas.naming import Names
+    from sheetconv.formulas.source import Source
+    from sheetconv.inspect.trace import output
 
     if png:
         check_target(png, force=force)
@@ -51,7 +52,7 @@ def command(
         found = precedents.within(found, inside) if inside else found
         names, what = Names(source), "dependents" if dependents else "precedents"
         if png:
-            from sheetconv.trace.picture import draw
+            from sheetconv.inspect.trace.picture import draw
 
             draw(source, found, png, names, force=force)
         pieces = {

@@ -19,7 +19,7 @@ def command(book: Path, engine: str, device: str, as_json: bool) -> None:
 
     Exit code 0 only if the recalculated and the cached values of all cells agree within 1e-9 of their scale.
     """
-    from sheetconv.read.verify import table, verify
+    from sheetconv.prove.verify import table, verify
 
     report = verify(book, engine, device)
     if as_json:

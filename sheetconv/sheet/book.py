@@ -9,10 +9,10 @@ import xlsxwriter
 from xlsxwriter.exceptions import XlsxWriterException
 
 from sheetconv import __version__
+from sheetconv.compile.reference import evaluate
 from sheetconv.data.pick import Picked
 from sheetconv.errors import ModelError, OutputError
 from sheetconv.graph.expr import FloatArray
-from sheetconv.graph.reference import evaluate
 from sheetconv.graph.tensor import Graph, Tensor
 from sheetconv.sheet import manifest as manifests
 from sheetconv.sheet.digits import add_choice, write_images, write_selector

@@ -15,15 +15,15 @@ import numpy as np
 
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Tensor
+from sheetconv.pages.base import Page
 from sheetconv.sheet import measure
-from sheetconv.sheet.address import area, cell, quoted
 from sheetconv.sheet.draft import Draft
 from sheetconv.sheet.formula import Printer
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.network import write_margin
-from sheetconv.sheet.pages.base import Page
 from sheetconv.sheet.stream import BulkSheet
 from sheetconv.sheet.style import HEADING, INK, LINK, Box, Styles, colour, pattern
+from sheetconv.xlsx.address import area, cell, quoted
 
 TOP, LEFT = 3, 3
 SCREEN = 1300  # pixels of cells across a laptop's screen of 1366
@@ -425,6 +425,6 @@ def _fixed(address: str, row: bool, column: bool) -> str:
 
 def fill_in(page: Page, text: str) -> str:
     """A text of the page with its own words filled in."""
-    from sheetconv.sheet.pages.base import fill
+    from sheetconv.pages.base import fill
 
     return fill(text, page.words())

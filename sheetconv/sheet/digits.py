@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from sheetconv.graph.expr import Call, Expr, FloatArray
 from sheetconv.graph.tensor import Graph, Operation, Tensor
-from sheetconv.sheet.address import area, cell, quoted
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.network import write_tensor
 from sheetconv.sheet.stream import BulkSheet
 from sheetconv.sheet.style import CELL, HEADING, Styles
+from sheetconv.xlsx.address import area, cell, quoted
 
 ACROSS = 5
 FIRST_ROW = 5

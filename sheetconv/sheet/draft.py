@@ -24,7 +24,7 @@ from sheetconv.template import PageSettings
 if TYPE_CHECKING:
     from torch import nn
 
-    from sheetconv.sheet.pages.base import Page
+    from sheetconv.pages.base import Page
 
 Step = tuple[int, int]
 STAY, DOWN, ACROSS = (0, 0), (1, 0), (0, 1)
@@ -131,8 +131,8 @@ class Maker:
         Without a source the graph's input is the workbook's digit, see `digit`. With `fuse` a ReLU that
         directly follows a layer is written into the same cell.
         """
-        from sheetconv.graph.capture import capture
-        from sheetconv.graph.fuse import fuse_relu
+        from sheetconv.compile.capture import capture
+        from sheetconv.compile.fuse import fuse_relu
 
         graph = capture(module, source.shape if source else (1, *self._images().shape[1:]))
         if fuse:
@@ -212,7 +212,7 @@ def _shape(operation: Operation) -> tuple[int, ...]:
     """The shape of an operation's result, by running it on zeros."""
     import torch
 
-    from sheetconv.graph.reference import run
+    from sheetconv.compile.reference import run
 
     zeros = {t: torch.zeros(t.state_shape, dtype=torch.float64) for t in operation.tensors()}
     return tuple(run(operation, zeros).shape)

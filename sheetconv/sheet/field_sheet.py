@@ -47,7 +47,7 @@ class Page:
 
 
 def write_field_sheet(path: Path, page: Page) -> None:
-    """Write a workbook with this one sheet, its texts in the cells (for `sheetconv.sheet.graft`)."""
+    """Write a workbook with this one sheet, its texts in the cells (for `sheetconv.xlsx.graft`)."""
     with xlsxwriter.Workbook(str(path), {**OPTIONS, "constant_memory": True}) as book:
         styles = Styles(book)
         sheet = book.add_worksheet(NAME)

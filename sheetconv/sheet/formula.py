@@ -30,8 +30,8 @@ from sheetconv.graph.expr import (
 )
 from sheetconv.graph.index import IntArray, Var, grid, split
 from sheetconv.graph.tensor import Tensor
-from sheetconv.sheet.address import area, quoted
 from sheetconv.sheet.layout import Place
+from sheetconv.xlsx.address import area, quoted
 
 MAX_CHARACTERS = 8192
 MAX_ARGUMENTS = 255

@@ -19,7 +19,7 @@ from sheetconv.errors import LimitError
 from sheetconv.graph.expr import tensors_read
 from sheetconv.graph.index import IntArray
 from sheetconv.graph.tensor import Graph, Tensor, margins
-from sheetconv.sheet.address import MAX_COLUMNS, MAX_ROWS
+from sheetconv.xlsx.address import MAX_COLUMNS, MAX_ROWS
 
 FIRST_SHELF = 2  # rows above it: title, choice of the image, legend
 TITLE_ROWS = 3  # a layer's name, operator and shape

@@ -18,8 +18,8 @@ import numpy as np
 from sheetconv.errors import WorkbookError
 from sheetconv.graph.index import IntArray
 from sheetconv.graph.tensor import Graph, Operation, Tensor
-from sheetconv.sheet.address import MAX_COLUMNS, MAX_ROWS
 from sheetconv.sheet.layout import Place
+from sheetconv.xlsx.address import MAX_COLUMNS, MAX_ROWS
 
 SHEET = "_sheetconv"
 SCHEMA = 1

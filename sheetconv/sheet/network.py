@@ -10,7 +10,6 @@ import numpy as np
 
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Graph, Tensor
-from sheetconv.sheet.address import area, cell, quoted
 from sheetconv.sheet.formula import Printer
 from sheetconv.sheet.layout import FIRST_SHELF, NAME_SIZE, TEXT_SIZE, TITLE_ROWS, Band, Layout, Place
 from sheetconv.sheet.stream import BulkSheet
@@ -25,6 +24,7 @@ from sheetconv.sheet.style import (
     colour,
     pattern,
 )
+from sheetconv.xlsx.address import area, cell, quoted
 
 SCREEN = 1800  # pixels that the whole network should fit into, by zoom
 MAX_NAMES = 4000

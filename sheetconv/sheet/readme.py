@@ -11,12 +11,12 @@ import numpy as np
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Graph, Tensor
 from sheetconv.ops.registry import Build, find
-from sheetconv.sheet.address import area
 from sheetconv.sheet.formula import Printer
 from sheetconv.sheet.layout import Layout, Place
 from sheetconv.sheet.network import link, sizes
 from sheetconv.sheet.stream import BulkSheet
 from sheetconv.sheet.style import HEADING, LINK, Styles
+from sheetconv.xlsx.address import area
 
 SHEET = "Read me"
 MAX_CLASSES = 50

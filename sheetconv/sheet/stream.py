@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from xlsxwriter.worksheet import Worksheet
 
-from sheetconv.sheet.address import column_letters
+from sheetconv.xlsx.address import column_letters
 
 
 class BulkSheet(Worksheet):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sheetconv.graph.expr import FloatArray
-from sheetconv.sheet.address import area
+from sheetconv.xlsx.address import area
 
 CELL = 28  # pixels, width and height of a cell of the network sheet
 INK = "#1F2933"

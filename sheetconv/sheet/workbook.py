@@ -12,11 +12,11 @@ from xlsxwriter.exceptions import XlsxWriterException
 from sheetconv import __version__
 from sheetconv.data.pick import Picked
 from sheetconv.errors import OutputError, UsageError
+from sheetconv.pages import kinds
 from sheetconv.sheet import manifest as manifests
 from sheetconv.sheet.book import OPTIONS
 from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import Draft
-from sheetconv.sheet.pages import kinds
 from sheetconv.sheet.style import Styles
 from sheetconv.template import PageSettings, Template
 

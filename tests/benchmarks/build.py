@@ -21,7 +21,7 @@ import numpy as np
 from sheetconv.models import load_model
 from sheetconv.data.pick import Picked
 from sheetconv.data.image import random_input
-from sheetconv.graph.capture import capture
+from sheetconv.compile.capture import capture
 from sheetconv.sheet.book import write_workbook
 from sheetconv.sheet.readme import About
 name, out = sys.argv[1], Path(sys.argv[2])

@@ -12,8 +12,8 @@ import mpmath
 import numpy as np
 import xlsxwriter
 
-from sheetconv.read import engines
-from sheetconv.read.cells import Book, numbers
+from sheetconv.prove import engines
+from sheetconv.xlsx.cells import Book, numbers
 
 mpmath.mp.dps = 60
 RNG = np.random.default_rng(0)

@@ -12,8 +12,8 @@ import time
 
 INSIDE = """
 import time
-from sheetconv.trace.fields.network import of_model
-from sheetconv.trace.fields.proof import prove
+from sheetconv.inspect.fields.network import of_model
+from sheetconv.inspect.fields.proof import prove
 of_model("conv-example")  # imports
 start, busy = time.perf_counter(), time.process_time()
 proof = prove(of_model("simple-cnn"))

@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from sheetconv.read.engines import libreoffice
-from sheetconv.read.engines.base import end_group
+from sheetconv.prove.engines import libreoffice
+from sheetconv.prove.engines.base import end_group
 
 BUILD = """
 import sys, time

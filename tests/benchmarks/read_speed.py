@@ -13,10 +13,10 @@ from pathlib import Path
 import openpyxl
 import xlsxwriter
 
-from sheetconv.read import engines
-from sheetconv.read.cells import Book
-from sheetconv.read.package import check_package
-from sheetconv.read.strip import without_cached_values
+from sheetconv.prove import engines
+from sheetconv.xlsx.cells import Book
+from sheetconv.xlsx.package import check_package
+from sheetconv.xlsx.strip import without_cached_values
 
 ROWS, COLUMNS = 400, 500
 

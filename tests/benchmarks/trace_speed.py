@@ -14,9 +14,9 @@ from pathlib import Path
 import xlsxwriter
 from xlsxwriter.utility import xl_range, xl_range_abs
 
-from sheetconv.trace.area import Area
-from sheetconv.trace.precedents import Trace, dependents, trace
-from sheetconv.trace.source import Source
+from sheetconv.formulas.area import Area
+from sheetconv.formulas.precedents import Trace, dependents, trace
+from sheetconv.formulas.source import Source
 
 
 def build(path: Path) -> None:

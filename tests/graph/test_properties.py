@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from sheetconv.compile.capture import capture
+from sheetconv.compile.reference import evaluate as torch_evaluate
 from sheetconv.data.pick import Picked
-from sheetconv.graph.capture import capture
 from sheetconv.graph.expr import evaluate
 from sheetconv.graph.index import Constant, Var, grid, split
-from sheetconv.graph.reference import evaluate as torch_evaluate
-from sheetconv.read.verify import verify
+from sheetconv.prove.verify import verify
 from sheetconv.sheet.book import write_workbook
 from sheetconv.sheet.readme import About
 

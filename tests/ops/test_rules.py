@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from sheetconv.compile.capture import capture
+from sheetconv.compile.reference import evaluate as torch_evaluate
 from sheetconv.data.pick import Picked
-from sheetconv.graph.capture import capture
 from sheetconv.graph.expr import evaluate
-from sheetconv.graph.reference import evaluate as torch_evaluate
 from sheetconv.graph.tensor import Graph, Tensor
 from sheetconv.ops import registry
-from sheetconv.read.verify import verify
+from sheetconv.prove.verify import verify
 from sheetconv.sheet.book import write_workbook
 from sheetconv.sheet.readme import About
 

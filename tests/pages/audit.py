@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sheetconv.read.engines import libreoffice
+from sheetconv.prove.engines import libreoffice
 
 
 def audit(book: Path, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

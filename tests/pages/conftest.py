@@ -15,10 +15,10 @@ import pytest
 from pages.lesson_book import SHARED, LessonBook
 
 from sheetconv.build import Request, build
-from sheetconv.read.cells import Book, numbers
-from sheetconv.read.engines.libreoffice import LibreOffice
-from sheetconv.read.verify import read_manifest
+from sheetconv.prove.engines.libreoffice import LibreOffice
+from sheetconv.prove.verify import read_manifest
 from sheetconv.sheet.layout import Place
+from sheetconv.xlsx.cells import Book, numbers
 
 Setting = dict[tuple[str, int, int], float | str]
 

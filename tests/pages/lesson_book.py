@@ -12,11 +12,11 @@ from openpyxl import load_workbook
 from openpyxl.formula.translate import Translator
 
 from sheetconv.graph.expr import FloatArray
-from sheetconv.read.a1 import parse_range
-from sheetconv.read.cells import Book, SheetCells, numbers
-from sheetconv.read.verify import read_manifest
-from sheetconv.sheet.address import area, cell
+from sheetconv.prove.verify import read_manifest
 from sheetconv.sheet.layout import Place
+from sheetconv.xlsx.a1 import parse_range
+from sheetconv.xlsx.address import area, cell
+from sheetconv.xlsx.cells import Book, SheetCells, numbers
 
 TESTED_PAGES = "Contents,Convolution,Edges,im2col,Padding and stride,Two layers,Dense and softmax,simple CNN,Names,Digits"
 

@@ -9,7 +9,7 @@ import torch
 
 from sheetconv.models import load_model, shipped
 from sheetconv.nets import autoencoder
-from sheetconv.sheet.pages.autoencoder import Adjustable
+from sheetconv.pages.autoencoder import Adjustable
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def test_nothing_added_is_the_network_itself() -> None:
 @pytest.mark.shared_data
 def test_a_garment_where_it_is_at_hand(shared_data: Path, tmp_path: Path) -> None:
     from sheetconv.build import Request, build
-    from sheetconv.read.cells import Book
     from sheetconv.template import folder
+    from sheetconv.xlsx.cells import Book
 
     text = (folder() / "lesson.toml").read_text(encoding="utf-8")
     path = str(shared_data / "fashion_mnist").replace("\\", "/")

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as f
 
 from sheetconv.errors import WorkbookError
-from sheetconv.read.engines.libreoffice import LibreOffice
-from sheetconv.read.verify import verify
+from sheetconv.prove.engines.libreoffice import LibreOffice
+from sheetconv.prove.verify import verify
 
 NAMES = ["pooled", "fixed random numbers", "mask", "dropout", "zeros", "sum before", "sum after", "weight", "bias",
          "logits with dropout", "probabilities without dropout", "probabilities with dropout"]  # fmt: skip

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import sheetconv
-from sheetconv.read.cells import Book
-from sheetconv.sheet.address import area
 from sheetconv.train.callback import HOOKS, STEPS
+from sheetconv.xlsx.address import area
+from sheetconv.xlsx.cells import Book
 
 
 @pytest.fixture(scope="module")

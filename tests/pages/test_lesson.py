@@ -15,15 +15,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from sheetconv.data.pick import pick
+from sheetconv.formulas.area import Area
+from sheetconv.formulas.precedents import cells, trace
+from sheetconv.formulas.source import Source
 from sheetconv.graph.tensor import Tensor
 from sheetconv.models import load_model, shipped
-from sheetconv.read.verify import verify
-from sheetconv.sheet.address import cell
+from sheetconv.prove.verify import verify
 from sheetconv.sheet.workbook import part, write_pages
 from sheetconv.template import load
-from sheetconv.trace.area import Area
-from sheetconv.trace.precedents import cells, trace
-from sheetconv.trace.source import Source
+from sheetconv.xlsx.address import cell
 
 LESSON = load("lesson")
 PAGES = [page.name for page in LESSON.page]

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from sheetconv.build import Request, build
 from sheetconv.cli import main
 from sheetconv.errors import TemplateError
-from sheetconv.read.cells import Book
-from sheetconv.sheet.pages import kinds
+from sheetconv.pages import kinds
 from sheetconv.template import folder, line_of, load, names
+from sheetconv.xlsx.cells import Book
 
 DOCS = Path(__file__).resolve().parents[2] / "examples" / "lesson.md"
 LESSON = (folder() / "lesson.toml").read_text(encoding="utf-8")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from openpyxl.formula.translate import Translator
 
 from sheetconv.errors import LimitError, WorkbookError
-from sheetconv.read.a1 import cell_name, column_letters, column_number, parse_cell, parse_range, sheet_cell
-from sheetconv.read.cells import Book, CellError, numbers
-from sheetconv.read.shared import expander
+from sheetconv.xlsx.a1 import cell_name, column_letters, column_number, parse_cell, parse_range, sheet_cell
+from sheetconv.xlsx.cells import Book, CellError, numbers
+from sheetconv.xlsx.shared import expander
 
 CELLS = """<?xml version="1.0" encoding="UTF-8"?>
 <x:worksheet xmlns:x="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><x:sheetData>

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from sheetconv.errors import EngineError, OutputError
-from sheetconv.read.cells import Book, numbers
-from sheetconv.read.engines import libreoffice
-from sheetconv.read.engines.libreoffice import LibreOffice
+from sheetconv.prove.engines import libreoffice
+from sheetconv.prove.engines.libreoffice import LibreOffice
+from sheetconv.xlsx.cells import Book, numbers
 
 pytestmark = pytest.mark.libreoffice
 CELLS = {

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sheetconv.errors import EngineError, UsageError, WorkbookError
-from sheetconv.read import engines
-from sheetconv.read.a1 import cell_name, parse_cell
-from sheetconv.read.cells import Book, CellError, numbers
-from sheetconv.read.engines import base, libreoffice
-from sheetconv.read.strip import POISON
+from sheetconv.prove import engines
+from sheetconv.prove.engines import base, libreoffice
+from sheetconv.xlsx.a1 import cell_name, parse_cell
+from sheetconv.xlsx.cells import Book, CellError, numbers
+from sheetconv.xlsx.strip import POISON
 
 ENGINES = [
     pytest.param(name, marks=pytest.mark.libreoffice if name == "libreoffice" else ())
@@ -202,7 +202,7 @@ def test_a_missing_engine_says_how_to_install_it(name: str, monkeypatch: pytest.
 def test_registry_is_light() -> None:
     """Naming the engines loads none of them."""
     code = (
-        "import sys, sheetconv.read.engines as e; e.names();"
+        "import sys, sheetconv.prove.engines as e; e.names();"
         "assert not {'ironcalc', 'formualizer', 'torch', 'openpyxl', 'uno'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sheetconv.errors import WorkbookError
-from sheetconv.read.cells import Book
-from sheetconv.read.package import Limits, Package, check_package, open_package
-from sheetconv.read.strip import without_cached_values
-from sheetconv.read.xml_parts import xml_elements
+from sheetconv.xlsx.cells import Book
+from sheetconv.xlsx.package import Limits, Package, check_package, open_package
+from sheetconv.xlsx.strip import without_cached_values
+from sheetconv.xlsx.xml_parts import xml_elements
 
 SHEET = "xl/worksheets/sheet1.xml"
 

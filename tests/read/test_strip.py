@@ -10,8 +10,8 @@ import pytest
 import xlsxwriter
 
 from sheetconv.errors import OutputError, WorkbookError
-from sheetconv.read.cells import Book
-from sheetconv.read.strip import POISON, without_cached_values
+from sheetconv.xlsx.cells import Book
+from sheetconv.xlsx.strip import POISON, without_cached_values
 
 SHEET = "xl/worksheets/sheet1.xml"
 CELLS = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
@@ -66,8 +66,8 @@ def test_chunks_of_any_size_give_the_same(
 ) -> None:
     source = make_book(tmp_path / "in.xlsx", {"S": CELLS})
     without_cached_values(source, tmp_path / "whole.xlsx")
-    monkeypatch.setattr("sheetconv.read.package.CHUNK", size)
-    monkeypatch.setattr("sheetconv.read.package.Package._check_prolog", lambda *_: None)
+    monkeypatch.setattr("sheetconv.xlsx.package.CHUNK", size)
+    monkeypatch.setattr("sheetconv.xlsx.package.Package._check_prolog", lambda *_: None)
     without_cached_values(source, tmp_path / "pieces.xlsx")
     parts = [zipfile.ZipFile(tmp_path / name).read(SHEET) for name in ("whole.xlsx", "pieces.xlsx")]
     assert parts[0] == parts[1]

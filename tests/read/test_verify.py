@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sheetconv.build import Request, build
-from sheetconv.read.cells import Book
-from sheetconv.read.verify import read_manifest, verify
-from sheetconv.sheet.address import cell
+from sheetconv.prove.verify import read_manifest, verify
+from sheetconv.xlsx.address import cell
+from sheetconv.xlsx.cells import Book
 
 NETS = ["conv-example", "mlp", "simple-cnn", "autoencoder", "lenet5"]
 
@@ -127,7 +127,7 @@ def test_the_choice_feeds_another_digit(book: Path, tmp_path: Path, choice: int)
 
 @pytest.mark.libreoffice
 def test_pixel_edited_in_libreoffice_verifies_after_saving(book: Path, tmp_path: Path) -> None:
-    from sheetconv.read.engines.libreoffice import LibreOffice
+    from sheetconv.prove.engines.libreoffice import LibreOffice
 
     with Book(book) as opened:
         manifest = read_manifest(opened, book)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from sheetconv.build import Request, build
-from sheetconv.graph.capture import capture
+from sheetconv.compile.capture import capture
 from sheetconv.nets import INPUT_SHAPES, NETS, seeded
 from sheetconv.ops import registry
-from sheetconv.read.cells import Book
-from sheetconv.sheet.address import area, cell, column_letters
 from sheetconv.sheet.formula import Printer, number
 from sheetconv.sheet.layout import arrange
+from sheetconv.xlsx.address import area, cell, column_letters
+from sheetconv.xlsx.cells import Book
 
 registry.load()
 
@@ -51,7 +51,7 @@ def test_blocks_and_margins_are_disjoint(net: str) -> None:
 def test_formulas_read_exactly_the_precedents_of_the_expression(net: str) -> None:
     """Addresses in the text of a formula = cells that the expression says it reads."""
     from sheetconv.graph.expr import precedents
-    from sheetconv.read.a1 import parse_range
+    from sheetconv.xlsx.a1 import parse_range
 
     graph = capture(seeded(net), (1, *INPUT_SHAPES[net]))
     layout = arrange(graph, "Network")
@@ -97,7 +97,7 @@ def test_text_that_looks_like_a_formula_stays_text(tmp_path: Path) -> None:
 def test_stored_numbers_are_exact(tmp_path: Path) -> None:
     build(Request(tmp_path / "m.xlsx", model="simple-cnn", dataset="builtin", digit=1, verify=False))
     module = seeded("simple-cnn").double()
-    from sheetconv.read.verify import read_manifest
+    from sheetconv.prove.verify import read_manifest
 
     with Book(tmp_path / "m.xlsx") as book:
         manifest = read_manifest(book, tmp_path / "m.xlsx")

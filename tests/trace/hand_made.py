@@ -19,8 +19,8 @@ from openpyxl.worksheet.formula import ArrayFormula
 from torch.nn import functional as F
 from xlsxwriter.utility import xl_range, xl_range_abs, xl_rowcol_to_cell
 
-from sheetconv.read.a1 import cell_name
-from sheetconv.trace.area import Area, quoted
+from sheetconv.formulas.area import Area, quoted
+from sheetconv.xlsx.a1 import cell_name
 
 EDGES = (
     [[1, 1, 1], [0, 0, 0], [-1, -1, -1]],

@@ -15,11 +15,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from constructs import COLUMN, CONSTRUCTS, FIRST_ROW, HERE, MODERN, Construct
 
 from sheetconv.errors import SheetconvError
-from sheetconv.read.engines import libreoffice
-from sheetconv.read.engines.base import end_group, run_job
-from sheetconv.trace.area import Area, parse_area
-from sheetconv.trace.precedents import trace
-from sheetconv.trace.source import Source
+from sheetconv.formulas.area import Area, parse_area
+from sheetconv.formulas.precedents import trace
+from sheetconv.formulas.source import Source
+from sheetconv.prove.engines import libreoffice
+from sheetconv.prove.engines.base import end_group, run_job
 
 BOOKS = Path(__file__).with_name("books")
 ROWS = {name: row for row, name in enumerate(CONSTRUCTS | MODERN, FIRST_ROW)}

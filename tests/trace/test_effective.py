@@ -15,13 +15,13 @@ from torch import nn
 
 from sheetconv.build import Request, build
 from sheetconv.cli import main
+from sheetconv.compile.capture import capture
 from sheetconv.errors import UsageError
-from sheetconv.graph.capture import capture
-from sheetconv.read.verify import verify
+from sheetconv.inspect.fields.effective import Images, effective, measure
+from sheetconv.inspect.fields.network import Network
+from sheetconv.prove.verify import verify
 from sheetconv.sheet.field_sheet import NAME
-from sheetconv.sheet.graft import graft
-from sheetconv.trace.fields.effective import Images, effective, measure
-from sheetconv.trace.fields.network import Network
+from sheetconv.xlsx.graft import graft
 
 
 def network_of(module: nn.Module, shape: tuple[int, ...]) -> Network:

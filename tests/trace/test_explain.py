@@ -12,17 +12,17 @@ from click.testing import CliRunner
 from torch import nn
 
 from sheetconv.cli import main
+from sheetconv.compile.capture import capture
 from sheetconv.data.pick import Picked
 from sheetconv.errors import UsageError
-from sheetconv.graph.capture import capture
+from sheetconv.formulas.source import Cell, Source
+from sheetconv.inspect.explain import Explainer
+from sheetconv.inspect.explain.active import strongest
+from sheetconv.inspect.explain.result import Explanation
+from sheetconv.inspect.fields.network import of_book
 from sheetconv.ops import registry
 from sheetconv.sheet.book import write_workbook
 from sheetconv.sheet.readme import About
-from sheetconv.trace.explain import Explainer
-from sheetconv.trace.explain.active import strongest
-from sheetconv.trace.explain.result import Explanation
-from sheetconv.trace.fields.network import of_book
-from sheetconv.trace.source import Cell, Source
 
 registry.load()
 

@@ -15,18 +15,18 @@ from xlsxwriter.utility import xl_range
 
 from sheetconv.build import Request, build
 from sheetconv.cli import main
+from sheetconv.compile.capture import capture
 from sheetconv.errors import WorkbookError
-from sheetconv.graph.capture import capture
+from sheetconv.formulas.paths import path_counts
+from sheetconv.formulas.source import Source
+from sheetconv.inspect.fields.boxes import all_boxes
+from sheetconv.inspect.fields.command import Fields
+from sheetconv.inspect.fields.formulas import PixelSets
+from sheetconv.inspect.fields.gradient import path_derivative
+from sheetconv.inspect.fields.network import Network, of_book, of_model
+from sheetconv.inspect.fields.proof import prove
+from sheetconv.inspect.fields.recurrence import recurrence
 from sheetconv.ops import registry
-from sheetconv.trace.fields.boxes import all_boxes
-from sheetconv.trace.fields.command import Fields
-from sheetconv.trace.fields.formulas import PixelSets
-from sheetconv.trace.fields.gradient import path_derivative
-from sheetconv.trace.fields.network import Network, of_book, of_model
-from sheetconv.trace.fields.proof import prove
-from sheetconv.trace.fields.recurrence import recurrence
-from sheetconv.trace.paths import path_counts
-from sheetconv.trace.source import Source
 
 registry.load()
 
@@ -170,7 +170,7 @@ def test_a_workbook_is_proven_by_its_own_formulas(book: Path, tmp_path: Path) ->
 
 
 def network_formula(book: Path, sheet: str, row: int, column: int) -> str:
-    from sheetconv.read.cells import Book
+    from sheetconv.xlsx.cells import Book
 
     with Book(book) as opened:
         formula = opened.cells(sheet).formula(row, column)
@@ -191,7 +191,7 @@ def test_a_typed_number_over_a_formula_is_found(book: Path, tmp_path: Path) -> N
 def test_size_of_a_wrong_recurrence_is_found() -> None:
     from dataclasses import replace
 
-    import sheetconv.trace.fields.proof as module
+    import sheetconv.inspect.fields.proof as module
 
     network = network_of(nn.Conv2d(1, 1, 3), (1, 1, 6, 6))
     right = module.recurrence

@@ -15,8 +15,8 @@ from hand_made import build as hand_made
 
 from sheetconv.cli import main
 from sheetconv.errors import LimitError
-from sheetconv.trace.lint import Finding, check_names, lint
-from sheetconv.trace.source import Source
+from sheetconv.formulas.source import Source
+from sheetconv.inspect.lint import Finding, check_names, lint
 
 LESSON = ("wide", "label", "denominator", "stray")
 
@@ -52,7 +52,7 @@ def test_single_mistakes(style: str, mistake: str, tmp_path: Path) -> None:
 
 @pytest.mark.libreoffice
 def test_saved_by_libreoffice(tmp_path: Path) -> None:
-    from sheetconv.read.engines.libreoffice import LibreOffice
+    from sheetconv.prove.engines.libreoffice import LibreOffice
 
     made = hand_made(tmp_path / "wrong.xlsx", STYLES["sumproduct"], LESSON)
     LibreOffice().save_recalculated(made.path, made.path)

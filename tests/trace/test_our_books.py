@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 
+from sheetconv.compile.capture import capture
+from sheetconv.compile.reference import run
 from sheetconv.data.pick import Picked
-from sheetconv.graph.capture import capture
+from sheetconv.formulas.area import Area
+from sheetconv.formulas.precedents import trace
+from sheetconv.formulas.source import Source
 from sheetconv.graph.expr import precedents
-from sheetconv.graph.reference import run
 from sheetconv.graph.tensor import Tensor
 from sheetconv.nets import INPUT_SHAPES, NETS, seeded
 from sheetconv.ops import registry
 from sheetconv.sheet.book import write_workbook
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.readme import About
-from sheetconv.trace.area import Area
-from sheetconv.trace.precedents import trace
-from sheetconv.trace.source import Source
 
 registry.load()
 MOST_UNITS = 2000

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from sheetconv.compile.capture import capture
 from sheetconv.errors import UsageError
-from sheetconv.graph.capture import capture
-from sheetconv.trace.paths import lit, path_counts
+from sheetconv.formulas.paths import lit, path_counts
 
 
 def counted_by_torch(network: nn.Module, shape: tuple[int, ...], unit: tuple[int, ...]) -> np.ndarray:

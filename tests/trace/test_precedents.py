@@ -10,10 +10,10 @@ from openpyxl.workbook.defined_name import DefinedName
 
 from sheetconv.cli import main
 from sheetconv.errors import UsageError, WorkbookError
-from sheetconv.trace.area import Area, parse_area, rectangles
-from sheetconv.trace.formula import relative_form
-from sheetconv.trace.precedents import dependents, trace
-from sheetconv.trace.source import Source
+from sheetconv.formulas.area import Area, parse_area, rectangles
+from sheetconv.formulas.formula import relative_form
+from sheetconv.formulas.precedents import dependents, trace
+from sheetconv.formulas.source import Source
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from read_books import read_conftest
 
 from sheetconv.cli import main
-from sheetconv.trace import cycles, region, walk
-from sheetconv.trace.area import Area
-from sheetconv.trace.precedents import dependents, trace
-from sheetconv.trace.source import Source
+from sheetconv.formulas import cycles, region, walk
+from sheetconv.formulas.area import Area
+from sheetconv.formulas.precedents import dependents, trace
+from sheetconv.formulas.source import Source
 
 SIZE = 9
 Cell = tuple[int, int]

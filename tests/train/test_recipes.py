@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from sheetconv.compile.capture import capture
+from sheetconv.compile.reference import evaluate
 from sheetconv.data.handwriting import digits
 from sheetconv.data.sources import ImageData
 from sheetconv.errors import TrainingError, UsageError
-from sheetconv.graph.capture import capture
-from sheetconv.graph.reference import evaluate
 from sheetconv.nets import INPUT_SHAPES, seeded
 from sheetconv.ops import registry
 from sheetconv.train import recipes

@@ -1,0 +1,1 @@
+"""What formulas say: references, syntax, blocks, precedents."""

@@ -1,0 +1,305 @@
+"""A formula as an expression tree, with its references taken out: what it does, and where it reads.
+
+Cells filled from one another share a *skeleton* (the text without its addresses) and differ in their *slots*
+(the addresses). A skeleton is parsed once, whatever the number of its cells. openpyxl's Tokenizer gives
+tokens only, as `sheetconv.formulas.formula` does, and leaves the grouping of operators to its caller; hence the
+small parser here. Chains of one operator are flat, so only nesting makes a tree deep; the depth is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from sheetconv.errors import LimitError
+from sheetconv.formulas.area import Area
+from sheetconv.formulas.formula import Token, box, is_address, is_name, tokens
+from sheetconv.formulas.source import Cell, Source
+
+MOST_CHARACTERS = 8192
+MOST_DEPTH = 100
+"""Spreadsheet programs take formulas of 8,192 characters and functions nested 64 deep."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number written in the formula (TRUE and FALSE are 1 and 0)."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text in quotation marks, or anything else that no number comes from (an error value)."""
+
+    value: str
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A reference: its place in the skeleton's list of slots."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Apply:
+    """A function, or an operator of several operands.
+
+    `name` is the function's name in capitals, or one of ``+`` (terms), ``*`` (factors), ``-`` (negated),
+    ``1/`` (reciprocal), ``^``, ``&``, ``=``, ``<>``, ``<``, ``<=``, ``>``, ``>=``, ``{}`` (rows of an array),
+    ``;`` (cells of one row).
+    """
+
+    name: str
+    of: tuple[Node, ...]
+
+
+Node = Number | Text | Slot | Apply
+
+
+class Unreadable(Exception):
+    """The formula uses something that this parser does not know; the message says what."""
+
+
+@dataclass
+class Skeleton:
+    """What cells filled from one another have in common: the text with ``§`` for each reference."""
+
+    text: str
+    pieces: tuple[Token | int, ...]
+
+    @cached_property
+    def tree(self) -> Node | None:
+        """The expression; None where the formula uses what the parser does not know."""
+        try:
+            return _Parser(self.pieces).parse()
+        except Unreadable:
+            return None
+
+
+class Skeletons:
+    """Splits the formulas of a workbook into skeletons and slots, each skeleton made once."""
+
+    def __init__(self, source: Source):
+        self.source = source
+        self._known: dict[str, Skeleton] = {}
+        self._names = {name.lower(): text for name, text in source.book.defined_names.items()}
+        self._local = {(s, n.lower()): text for (s, n), text in source.book.local_names.items()}
+        self._sheets = {name.lower(): name for name in source.sheets}
+
+    def split(self, cell: Cell, formula: str) -> tuple[Skeleton, tuple[Area, ...]]:
+        """The skeleton of a cell's formula and the areas in its slots.
+
+        Raises `LimitError` for a formula longer than any spreadsheet program takes.
+        """
+        if len(formula) > MOST_CHARACTERS + 1:
+            where = Area(*cell, *cell[1:])
+            raise LimitError(
+                f"{where}: a formula of {len(formula):,} characters; spreadsheet programs take {MOST_CHARACTERS:,}"
+            )
+        pieces: list[Token | int] = []
+        slots: list[Area] = []
+        text: list[str] = []
+        for token in tokens(formula.removeprefix("=")):
+            if token.kind == "space":
+                continue
+            area = self._area(token, cell[0])
+            if area is None:
+                pieces.append(token)
+                text.append(f"{token.sheet}!{token.text}" if token.sheet else token.text.upper())
+                continue
+            text.append("§" if area.sheet == cell[0] else f"{area.sheet}!§")
+            if is_name(token):
+                text.append(f"({token.text.upper()})")
+            pieces.append(len(slots))
+            slots.append(area)
+        key = "".join(text)
+        if key not in self._known:
+            self._known[key] = Skeleton(key, tuple(pieces))
+        try:
+            self._known[key].tree  # noqa: B018  (so that a bottomless formula is reported with its cell)
+        except LimitError as error:
+            raise LimitError(f"{Area(*cell, *cell[1:])}: {error}") from error
+        return self._known[key], tuple(slots)
+
+    def _area(self, token: Token, sheet: str) -> Area | None:
+        if token.spill:
+            inner = self._area(Token(token.kind, token.text, token.sheet), sheet)
+            spill = self.source.cells(inner.sheet).arrays.get((inner.row0, inner.column0)) if inner else None
+            return Area(inner.sheet, *spill) if inner and spill else None
+        if is_address(token):
+            name = self._sheet(token.sheet, sheet)
+            return Area(name, *box(token).bounds) if name else None
+        if is_name(token):
+            return self._named(token, sheet)
+        return None
+
+    def _sheet(self, prefix: str | None, here: str) -> str | None:
+        if prefix is None:
+            return here
+        plain = prefix[1:-1].replace("''", "'") if prefix.startswith("'") else prefix
+        return self._sheets.get(plain.lower())
+
+    def _named(self, token: Token, sheet: str) -> Area | None:
+        """The area of a name that stands for one fixed area; None for any other."""
+        scope = self._sheet(token.sheet, sheet)
+        text = self._local.get((scope or sheet, token.text.lower()), self._names.get(token.text.lower()))
+        found = list(tokens(text)) if text is not None and len(text) < 300 else []
+        if len(found) != 1 or not is_address(found[0]) or not all(box(found[0]).fixed):
+            return None
+        name = self._sheet(found[0].sheet, sheet)
+        return Area(name, *box(found[0]).bounds) if name else None
+
+
+class _Parser:
+    """Precedence climbing over tokens; the methods are named for what they read."""
+
+    def __init__(self, pieces: tuple[Token | int, ...]):
+        self.pieces, self.at, self.depth = pieces, 0, 0
+
+    def parse(self) -> Node:
+        node = self.comparison()
+        if self.at < len(self.pieces):
+            raise Unreadable(f"{self.peek()!r} was not expected")
+        return node
+
+    def peek(self) -> str:
+        """Text of the next token if it is a sign, else empty."""
+        piece = self.pieces[self.at] if self.at < len(self.pieces) else 0
+        return piece.text if isinstance(piece, Token) and piece.kind == "other" else ""
+
+    def take(self, *signs: str) -> str:
+        found = self.peek()
+        if found and found in signs:
+            self.at += 1
+            return found
+        return ""
+
+    def comparison(self) -> Node:
+        self.depth += 1
+        if self.depth > MOST_DEPTH:
+            raise LimitError(f"a formula nested more than {MOST_DEPTH} deep; spreadsheet programs take 64")
+        node = self.joined()
+        for _ in range(MOST_DEPTH):
+            sign = self.take("=", "<", ">")
+            if not sign:
+                break
+            sign += self.take("=", ">") if sign == "<" else self.take("=") if sign == ">" else ""
+            node = Apply(sign, (node, self.joined()))
+        self.depth -= 1
+        return node
+
+    def joined(self) -> Node:
+        parts = [self.sum()]
+        while self.take("&"):
+            parts.append(self.sum())
+        return parts[0] if len(parts) == 1 else Apply("&", tuple(parts))
+
+    def sum(self) -> Node:
+        terms = [self.product()]
+        while sign := self.take("+", "-"):
+            term = self.product()
+            terms.append(Apply("-", (term,)) if sign == "-" else term)
+        return terms[0] if len(terms) == 1 else Apply("+", tuple(terms))
+
+    def product(self) -> Node:
+        factors = [self.power()]
+        while sign := self.take("*", "/"):
+            factor = self.power()
+            factors.append(Apply("1/", (factor,)) if sign == "/" else factor)
+        return factors[0] if len(factors) == 1 else Apply("*", tuple(factors))
+
+    def power(self) -> Node:
+        node = self.signed()
+        for _ in range(MOST_DEPTH):
+            if not self.take("^"):
+                break
+            node = Apply("^", (node, self.signed()))
+        return node
+
+    def signed(self) -> Node:
+        negative = False
+        while sign := self.take("+", "-", "@"):
+            negative ^= sign == "-"
+        node = self.operand()
+        while self.take("%"):
+            node = Apply("*", (node, Number(0.01)))
+        return Apply("-", (node,)) if negative else node
+
+    def operand(self) -> Node:
+        if self.at >= len(self.pieces):
+            raise Unreadable("the formula ends too early")
+        piece = self.pieces[self.at]
+        self.at += 1
+        if isinstance(piece, int):
+            return Slot(piece)
+        if piece.kind == "number":
+            return _number(piece.text)
+        if piece.kind == "string":
+            return Text(piece.text[1:-1])
+        if piece.kind == "error":
+            return Text(piece.text)
+        if piece.kind == "name" and piece.text.upper() in ("TRUE", "FALSE"):
+            return Number(float(piece.text.upper() == "TRUE"))
+        if piece.kind == "function":
+            return Apply(_plain_name(piece.text), self.arguments())
+        if piece.text == "(":
+            node = self.comparison()
+            if not self.take(")"):
+                raise Unreadable("a parenthesis is left open")
+            return node
+        if piece.text == "{":
+            return self.array()
+        raise Unreadable(f"{piece.text[:40]!r} is not read")
+
+    def arguments(self) -> tuple[Node, ...]:
+        found: list[Node] = []
+        if self.take(")"):
+            return ()
+        while True:
+            if self.peek() in (",", ";", ")"):
+                found.append(Number(0.0))  # an argument left out
+            else:
+                found.append(self.comparison())
+            if self.take(")"):
+                return tuple(found)
+            if not self.take(",", ";"):
+                raise Unreadable("arguments are not separated")
+
+    def array(self) -> Node:
+        rows: list[list[Node]] = [[]]
+        while True:
+            rows[-1].append(self.signed())
+            if self.take("}"):
+                return Apply("{}", tuple(Apply(";", tuple(row)) for row in rows))
+            if self.take(";"):
+                rows.append([])
+            elif not self.take(","):
+                raise Unreadable("an array constant is left open")
+
+
+def _number(text: str) -> Number:
+    try:
+        return Number(float(text))
+    except ValueError as error:
+        raise Unreadable(f"{text!r} is no number") from error
+
+
+def _plain_name(text: str) -> str:
+    """``_xlfn.STDEV.P(`` → ``STDEV.P``."""
+    name = text[:-1].upper()
+    for prefix in ("_XLFN.", "_XLWS.", "_XLUDF."):
+        name = name.removeprefix(prefix)
+    return name
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and all below it."""
+    waiting = [node]
+    while waiting:
+        here = waiting.pop()
+        yield here
+        if isinstance(here, Apply):
+            waiting += reversed(here.of)

@@ -1,0 +1,1 @@
+"""Tools that look into a workbook: trace, explain, receptive fields, lint, recover."""

@@ -1,0 +1,126 @@
+"""Receptive fields in a workbook that someone else made: measured from its formulas, block by block.
+
+Nothing says what the layers are, so a layer is a block of cells with one formula filled over it (equal in relative
+form), and the image is the largest patch of typed numbers of which some formula reads a part only (a kernel is read
+whole by every cell). Size, jump and start are then measured from the pixels that each cell's references lead to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sheetconv.errors import UsageError, WorkbookError
+from sheetconv.formulas.area import Area, parse_area
+from sheetconv.formulas.blocks import Block, formula_blocks, number_blocks
+from sheetconv.formulas.source import Cell, Source
+from sheetconv.inspect.fields.boxes import Boxes, boxes_of
+from sheetconv.inspect.fields.formulas import PixelSets
+from sheetconv.inspect.fields.recurrence import Reach, line
+from sheetconv.inspect.fields.report import Row
+
+
+@dataclass
+class Measured:
+    """A block of formulas with the boxes of its cells: `places` are their rows and columns within the block."""
+
+    block: Block
+    row: Row
+    cells: list[Cell]
+    places: np.ndarray
+    boxes: Boxes
+
+
+@dataclass
+class Foreign:
+    """What was measured: where the image lies, and the blocks that depend on it, in order."""
+
+    image: Area
+    blocks: list[Measured]
+
+    def block(self, text: str, sheets: list[str]) -> Measured:
+        """The block that an address lies in; raises `UsageError`."""
+        area = parse_area(text, sheets)
+        for measured in self.blocks:
+            if any((area.sheet, area.row0, area.column0) == cell for cell in measured.cells):
+                return measured
+        known = ", ".join(m.row.layer for m in self.blocks[:20])
+        raise UsageError(
+            f"{area} lies in no block of formulas that depends on {self.image}; there are {known}"
+        )
+
+
+def measure(path: Path, image: str | None = None) -> Foreign:
+    """Measure every block of formulas of a workbook that depends on the image (an address; found when None).
+
+    Raises `WorkbookError` where no image is found or nothing depends on it.
+    """
+    with Source(path) as source:
+        blocks = [b for sheet in source.sheets for b in formula_blocks(source, sheet)]
+        area = parse_area(image, source.sheets) if image else _image(source, blocks, path)
+        pixels = [
+            (area.sheet, r, c)
+            for r in range(area.row0, area.row1 + 1)
+            for c in range(area.column0, area.column1 + 1)
+        ]
+        sets = PixelSets(source, pixels)
+        found = [m for block in blocks if (m := _measured(source, sets, block, area)) is not None]
+    if not found:
+        raise WorkbookError(f"{path}: no formula depends on {area}; name the image with --image")
+    return Foreign(
+        area, sorted(found, key=lambda m: (m.row.reaches[0].size * m.row.reaches[1].size, m.block.area))
+    )
+
+
+def _image(source: Source, blocks: Iterable[Block], path: Path) -> Area:
+    patches = [b.area for sheet in source.sheets for b in number_blocks(source, sheet)]
+    partly: set[Area] = set()
+    for block in blocks:
+        for cell in sorted(block.cells)[:2]:
+            for read in source.precedents((block.area.sheet, *cell)).areas:
+                partly |= {p for p in patches if (met := p.meet(read)) is not None and met != p}
+    if not partly:
+        raise WorkbookError(
+            f"{path}: no patch of numbers looks like an image; name it with --image SHEET!A1:B9"
+        )
+    return max(partly, key=lambda a: a.size)
+
+
+def _measured(source: Source, sets: PixelSets, block: Block, image: Area) -> Measured | None:
+    at = np.array(sorted(block.cells), np.int64)
+    lit = sets.lit(block.area.sheet, at[:, 0], at[:, 1])
+    if not lit.any():
+        return None
+    shape = image.row1 - image.row0 + 1, image.column1 - image.column0 + 1
+    boxes = boxes_of(lit, shape, (0, 1))
+    places = np.stack([np.searchsorted(block.rows, at[:, 0]), np.searchsorted(block.columns, at[:, 1])], -1)
+    reaches = tuple(_reach(axis, places[:, axis], boxes, shape[axis]) for axis in (0, 1))
+    cells = [(block.area.sheet, int(r), int(c)) for r, c in at]
+    formula = source.formula(cells[0]) or ""
+    operator = formula if len(formula) <= 40 else formula[:39] + "…"
+    return Measured(block, Row(str(block.area), operator, block.shape, reaches), cells, places, boxes)
+
+
+def _reach(axis: int, place: np.ndarray, boxes: Boxes, size: int) -> Reach:
+    """Size, jump and start along one axis, from the cells whose fields no border cuts (the largest ones)."""
+    count = int(place.max()) + 1
+    low, high = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
+    np.minimum.at(low, place, boxes.low[:, axis])
+    np.maximum.at(high, place, boxes.high[:, axis])
+    width = int((high - low + 1).max())
+    whole = np.flatnonzero(high - low + 1 == width)
+    centre = (low[whole] + high[whole]) / 2
+    if (centre == centre[0]).all():
+        jump: float | None = None
+    else:
+        found = line(centre) if (np.diff(whole) == 1).all() and len(whole) > 2 else None
+        jump = found[0] if found else float((centre[-1] - centre[0]) / (whole[-1] - whole[0]))
+    step = jump or 0.0
+    off = centre - step * whole
+    start = float(off.min() + off.max()) / 2
+    own = axis if jump is not None else None
+    interior = np.isin(np.arange(count), whole) if own is not None else np.ones(1, bool)
+    return Reach(own, width, step or 1.0, start, float(np.abs(off - start).max()), interior)

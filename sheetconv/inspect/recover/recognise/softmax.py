@@ -1,0 +1,60 @@
+"""Softmax in one formula: EXP(x)/SUM(EXP(all x)), with or without the maximum subtracted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sheetconv.inspect.recover.cells import Ids
+from sheetconv.inspect.recover.reader import Formula, Match, Reader, per_cell, vector
+from sheetconv.inspect.recover.tensors import Layer
+from sheetconv.inspect.recover.values import Call, Poly, Unrecognised
+
+
+def recognise(formula: Formula, reader: Reader) -> Match:
+    """All units of a vector, each over the sum of all."""
+    terms = formula.poly.terms
+    if len(terms) != 1 or terms[0].coefficient != 1 or len(terms[0].factors) != 2:
+        raise Unrecognised("")
+    calls = [f for f in terms[0].factors if isinstance(f, Call)]
+    above = next((c for c in calls if c.name == "EXP"), None)
+    below = next((c for c in calls if c.name == "1/"), None)
+    if above is None or below is None or len(above.of) != 1:
+        raise Unrecognised("")
+    mine = per_cell(_exponent(above.of[0]), formula.count)
+    others = []
+    for term in below.of[0].terms:
+        factor = term.factors[0] if len(term.factors) == 1 and term.coefficient == 1 else None
+        if not isinstance(factor, Call) or factor.name != "EXP":
+            raise Unrecognised("")
+        others.append(per_cell(_exponent(factor.of[0]), formula.count))
+    owner, flat = reader.tensors.find(mine)
+    index = int(owner[0])
+    everything = np.stack(others, 1)
+    if (owner != index).any() or index < 0 or (flat != np.arange(len(flat))).any():
+        raise Unrecognised("")
+    tensor = reader.tensor(index)
+    whole = np.sort(tensor.ids.ravel())
+    if tensor.ids.size != formula.count or any(not np.array_equal(np.sort(row), whole) for row in everything):
+        raise Unrecognised("a softmax over part of a layer")
+    source = "{0}.flatten(1)" if tensor.spatial else "{0}"
+
+    def build(matches: list[Match], _: Reader) -> tuple[Ids, Layer]:
+        return vector(matches[:1]), Layer("softmax", [tensor], f"F.softmax({source}, 1)")
+
+    return Match(formula, ("softmax", int(formula.ids[0])), None, build)
+
+
+def _exponent(poly: Poly) -> Ids:
+    """The cell in ``x`` or ``x - MAX(…)``: a shift by one number for all changes nothing."""
+    plain = [t for t in poly.terms if len(t.factors) == 1 and not isinstance(t.factors[0], Call)]
+    calls = [t.factors[0] for t in poly.terms if len(t.factors) == 1 and isinstance(t.factors[0], Call)]
+    if (
+        len(plain) == 1
+        and plain[0].coefficient == 1
+        and len(plain) + len(calls) == len(poly.terms)
+        and len(calls) <= 1
+    ):
+        factor = plain[0].factors[0]
+        if not isinstance(factor, Call) and all(isinstance(c, Call) and c.name == "MAX" for c in calls):
+            return factor
+    raise Unrecognised("")

@@ -1,0 +1,1 @@
+"""What `sheetconv trace` prints and draws."""

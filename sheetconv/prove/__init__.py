@@ -1,0 +1,1 @@
+"""The proof: verify, and the engines that recalculate."""

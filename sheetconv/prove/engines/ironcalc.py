@@ -1,0 +1,47 @@
+"""ironcalc: the default engine, a small wheel. It always computes everything.
+
+Quirks: it panics when ``styles.xml`` lacks ``cellStyles``; it prints a line for every formula cell without a
+cached value, hence the poison; its ERF and NORM.S.DIST are good to 1e-10 only.
+"""
+
+import importlib.util
+from typing import Any
+
+from sheetconv.prove.engines.base import Job, LibraryEngine
+from sheetconv.xlsx.strip import POISON
+
+
+class IronCalc(LibraryEngine):
+    """The ironcalc library."""
+
+    name = "ironcalc"
+    poison = POISON
+
+    def missing(self) -> str | None:
+        """See `Engine.missing`."""
+        if importlib.util.find_spec("ironcalc") is None:
+            return "the engine ironcalc is not installed; install it with: pip install ironcalc"
+        return None
+
+    def work(self, job: Job) -> list[list[list[Any]]]:
+        """See `LibraryEngine.work`."""
+        import ironcalc
+
+        model = ironcalc.load_from_xlsx(job["book"])
+        model.evaluate()
+        order = {sheet["name"]: index for index, sheet in enumerate(model.get_worksheets_properties())}
+
+        def cell(sheet: int, row: int, column: int) -> Any:
+            value = model.get_cell_value(sheet, row, column)
+            if not (isinstance(value, str) and value.startswith("#")):
+                return value
+            is_error = model.get_cell_type(sheet, row, column) == ironcalc.CellType.ErrorValue
+            return {"error": value} if is_error else value
+
+        return [
+            [[cell(order[name], r + 1, c + 1) for c in range(c0, c1 + 1)] for r in range(r0, r1 + 1)]
+            for name, (r0, c0, r1, c1) in job["ranges"]
+        ]
+
+
+ENGINE = IronCalc()

@@ -1,1 +1,0 @@
-"""From a workbook back: safe reading, recalculation engines, verification."""

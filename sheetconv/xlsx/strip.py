@@ -1,0 +1,240 @@
+"""A copy of a workbook without its cached values, so that an engine can only answer by computing.
+
+Spreadsheet programs may show the values that a file remembers instead of computing its formulas; a proof
+must not rest on them. The copy is streamed: memory does not grow with the workbook.
+"""
+
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
+
+from sheetconv.errors import WorkbookError
+from sheetconv.files import replacing
+from sheetconv.xlsx.a1 import Range, parse_range
+from sheetconv.xlsx.package import LIMITS, Limits, Package
+from sheetconv.xlsx.scan import Positions
+from sheetconv.xlsx.xml_parts import Element, new_parser, xml_elements, xml_error
+
+POISON = -9.87654321e123
+"""A cached value that no network computes, for engines that want one; finding it is finding a stale cell."""
+
+_SHEETS = {"worksheet", "xlMacrosheet", "dialogsheet"}
+_BEFORE_CALC = {"sheets", "functionGroups", "externalReferences", "definedNames"}
+
+
+def without_cached_values(
+    path: str | os.PathLike[str], out: Path, *, poison: float | None = None, limits: Limits = LIMITS
+) -> None:
+    """Write a copy of the workbook `path` to `out` in which no formula cell has its cached value.
+
+    The values of array formulas go for their whole areas; shared formulas stay shared; the calculation chain
+    is left out and the program that opens the copy is asked to calculate all. With `poison`, formula cells
+    hold that number instead of nothing. All else is copied byte for byte.
+
+    Raises `WorkbookError` when the workbook is not safe to read, `OutputError` when `out` cannot be written.
+    """
+    with (
+        Package(path, limits) as package,
+        replacing(Path(out), force=True) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target,
+    ):
+        for name, chunks in _parts(package, poison):
+            large = package.size(name) > zipfile.ZIP64_LIMIT // 2  # else plain: formualizer reads no other
+            with target.open(name, "w", force_zip64=large) as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+
+
+def _parts(package: Package, poison: float | None) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Yield (name, content) of every part of the copy."""
+    relations = package.relations(package.workbook_part)
+    # By type or by name in the list of sheets: some programs look at the one, some at the other.
+    sheets = {part for kind, part in relations.values() if kind in _SHEETS}
+    sheets |= {relations[e.relation][1] for e in package.sheets() if e.relation in relations}
+    chains = {part for kind, part in relations.values() if kind == "calcChain"}
+    folder, _, base = package.workbook_part.rpartition("/")
+    workbook_relations = f"{folder}/_rels/{base}.rels".lstrip("/")
+    for name in package.names:
+        if name in chains:
+            continue
+        if name in sheets:
+            yield name, _stripped(package, name, poison)
+        elif name == package.workbook_part:
+            yield name, iter([_calculate_on_load(package, name)])
+        elif name in ("[Content_Types].xml", workbook_relations) and chains:
+            yield name, iter([_without_chain(package, name)])
+        else:
+            yield name, package.chunks(name)
+
+
+def _calculate_on_load(package: Package, name: str) -> bytes:
+    """Return the workbook part with ``fullCalcOnLoad`` set in its ``calcPr`` element."""
+    data = package.read(name)
+    where = f"{package.path}: {name}"
+    _check_utf8(data, where)
+    children = xml_elements(data, where, depth=1)
+    present = next((e for e in children if e.name == "calcPr"), None)
+    if present is not None:
+        tag = _tag_name(data, present)
+        attributes = {k: v for k, v in present.attributes.items() if k != "calcCompleted"}
+        element = _start_tag(tag, attributes | {"fullCalcOnLoad": "1"}, close=True)
+        return data[: present.start] + element + data[present.end :]
+    before = [e for e in children if e.name in _BEFORE_CALC]
+    if not before:
+        raise WorkbookError(f"{where} lists no sheets; it is not a complete workbook")
+    prefix = _tag_name(data, before[-1]).rpartition(":")
+    element = _start_tag(prefix[0] + prefix[1] + "calcPr", {"fullCalcOnLoad": "1"}, close=True)
+    return data[: before[-1].end] + element + data[before[-1].end :]
+
+
+def _without_chain(package: Package, name: str) -> bytes:
+    """Return the content types or relations without what they say about the calculation chain."""
+    data = package.read(name)
+    for element in reversed(package.elements(name, depth=1)):
+        at = element.attributes
+        if at.get("Type", "").endswith("/calcChain") or at.get("PartName", "").endswith("/calcChain.xml"):
+            data = data[: element.start] + data[element.end :]
+    return data
+
+
+def _stripped(package: Package, name: str, poison: float | None) -> Iterator[bytes]:
+    where = f"{package.path}: {name}"
+    stripper = _Stripper(where, poison)
+    first = True
+    for chunk in package.chunks(name):
+        if first:
+            _check_utf8(chunk, where)
+            first = False
+        yield stripper.feed(chunk)
+    yield stripper.feed(b"", final=True)
+
+
+class _Stripper:
+    """Copies a sheet's XML as it comes; writes anew only the cells whose values are computed.
+
+    expat tells at which byte each tag starts; everything that is not such a cell is copied as it was.
+    """
+
+    def __init__(self, where: str, poison: float | None):
+        self.where = where
+        self.value = "" if poison is None else repr(float(poison))
+        self.parser = new_parser(where)
+        self.parser.StartElementHandler, self.parser.EndElementHandler = self.start, self.end
+        self.positions = Positions(where)
+        self.local: dict[str, str] = {}  # tag → local name; a sheet has few tags
+        self.buffer, self.offset = b"", 0  # the last bytes read, and where the first of them stands
+        self.copied = 0  # all before this byte has been copied or written anew
+        self.safe = 0  # up to this byte all is decided
+        self.out: list[bytes] = []
+        self.areas: list[Range] = []  # of array formulas and data tables that reach this row or a later one
+        self.cell: tuple[str, dict[str, str], int] | None = None  # tag, attributes, first byte
+        self.formula: tuple[str, dict[str, str]] | None = None
+        self.text: list[str] = []
+        self.has_value = self.in_data = False
+
+    def feed(self, chunk: bytes, final: bool = False) -> bytes:
+        """Take the next bytes of the sheet and return what is ready of the copy."""
+        self.buffer += chunk
+        try:
+            self.parser.Parse(chunk, final)
+        except expat.ExpatError as error:
+            raise xml_error(error, self.where) from error
+        self._copy(self.offset + len(self.buffer) if final else self.safe)
+        self.buffer, self.offset = self.buffer[self.copied - self.offset :], self.copied
+        ready = b"".join(self.out)
+        self.out.clear()
+        return ready
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        name = self.local.get(tag) or self.local.setdefault(tag, tag.rpartition(":")[2])
+        if self.cell is None:
+            self.safe = self.parser.CurrentByteIndex
+            if not self.in_data:
+                self.in_data = name == "sheetData"
+            elif name == "c":
+                self.positions.cell(attributes.get("r"))
+                self.cell = (tag, attributes, self.safe)
+                self.formula, self.has_value = None, False
+            elif name == "row":
+                self.positions.row(attributes.get("r"))
+                self.areas = [area for area in self.areas if area[2] >= self.positions.at_row]
+        elif name == "f":
+            if self.formula is not None:
+                raise WorkbookError(f"{self.positions.where()} has two formulas; the file is damaged")
+            self.formula = (tag, attributes)
+            self.text.clear()
+            self.parser.CharacterDataHandler = self.text.append
+            if "ref" in attributes and attributes.get("t") in ("array", "dataTable"):
+                self._note_area(attributes["ref"])
+        elif name in ("v", "is"):
+            self.has_value = True
+
+    def end(self, tag: str) -> None:
+        name = self.local[tag]
+        if self.cell is None:
+            self.in_data = self.in_data and name != "sheetData"
+            return
+        if name == "f":
+            self.parser.CharacterDataHandler = None
+        elif name == "c":
+            if self.formula is not None or (self.has_value and self.areas and self._in_area()):
+                self._rewrite(*self.cell)
+            self.cell = None
+
+    def _note_area(self, reference: str) -> None:
+        """Remember the area that one formula fills: its other cells have values and no formula."""
+        row0, column0, row1, column1 = parse_range(reference)
+        here = self.positions.at_row, self.positions.at_column
+        if (row0, column0) != here:
+            raise WorkbookError(
+                f"{self.positions.where()}: its formula fills {reference!r}, which starts elsewhere; damaged"
+            )
+        if (row1, column1) != here:
+            self.areas.append((row0, column0, row1, column1))
+
+    def _in_area(self) -> bool:
+        row, column = self.positions.at_row, self.positions.at_column
+        return any(r0 <= row <= r1 and c0 <= column <= c1 for r0, c0, r1, c1 in self.areas)
+
+    def _rewrite(self, tag: str, attributes: dict[str, str], first: int) -> None:
+        """Write the current cell anew: its formula, no type, no value (or the poison)."""
+        kept = {key: value for key, value in attributes.items() if key not in ("t", "vm")}
+        prefix = "".join(tag.rpartition(":")[:2])
+        self._copy(first)
+        if self.formula is None:
+            self.out.append(_start_tag(tag, kept, close=True))
+        else:
+            name, of_formula = self.formula
+            value = f"<{prefix}v>{self.value}</{prefix}v>" if self.value else ""
+            body = f"{escape(''.join(self.text))}</{name}>{value}</{tag}>"
+            self.out += [_start_tag(tag, kept), _start_tag(name, of_formula), body.encode()]
+        self.copied = self.offset + self.buffer.index(b">", self.parser.CurrentByteIndex - self.offset) + 1
+        self.safe = self.copied
+
+    def _copy(self, until: int) -> None:
+        """Copy the bytes from the last copied one up to `until` as they are."""
+        self.out.append(self.buffer[self.copied - self.offset : until - self.offset])
+        self.copied = until
+
+
+def _start_tag(tag: str, attributes: dict[str, str], *, close: bool = False) -> bytes:
+    written = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
+    return f"<{tag}{written}{'/' if close else ''}>".encode()
+
+
+def _tag_name(data: bytes, element: Element) -> str:
+    """Return the element's name as written, with its prefix."""
+    tag = data[element.start + 1 : element.start + 200].split(None, 1)[0]
+    return tag.split(b"/")[0].split(b">")[0].decode("ascii", "replace")
+
+
+def _check_utf8(head: bytes, where: str) -> None:
+    """Refuse other encodings: the bytes that are written anew are UTF-8."""
+    declared = re.match(rb"(?:\xef\xbb\xbf)?\s*<\?xml[^>]*encoding\s*=\s*[\"']([^\"']+)", head)
+    encoding = declared[1].decode("ascii", "replace").lower() if declared else "utf-8"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or encoding not in ("utf-8", "us-ascii", "ascii"):
+        raise WorkbookError(f"{where} is not in UTF-8; save the workbook again with a spreadsheet program")
