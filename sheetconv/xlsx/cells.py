@@ -7,6 +7,7 @@ does not expand shared formulas (``tests/benchmarks/read_speed.py`` has the figu
 import os
 import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ import numpy as np
 
 from sheetconv.errors import WorkbookError
 from sheetconv.xlsx.a1 import cell_name, parse_range
+from sheetconv.xlsx.data_table import DataTable
 from sheetconv.xlsx.package import LIMITS, Limits, Package
 from sheetconv.xlsx.scan import Positions
 from sheetconv.xlsx.sheet_cells import CellError, SheetCells, Value, numbers
@@ -26,6 +28,7 @@ __all__ = ["Book", "CellError", "SheetCells", "Value", "numbers"]
 
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _WORKSHEET = "worksheet"
+_DAY_0 = datetime(1899, 12, 30)
 
 
 class Book:
@@ -164,6 +167,7 @@ class _SheetReader:
         self.text: list[str] = []
         self.formula_attributes: dict[str, str] | None = None
         self.in_data = self.in_cell = self.phonetic = False
+        self.data_tables: list[DataTable] = []
 
     def read(self) -> SheetCells:
         """Parse the part."""
@@ -171,6 +175,8 @@ class _SheetReader:
         parser.StartElementHandler, parser.EndElementHandler = self.start, self.end
         parser.CharacterDataHandler = self.text.append
         _run(self.package, self.part, parser, lambda: f"{self.package.path}: {self.part}")
+        for number, table in enumerate(self.data_tables, 1):
+            self.cells.fill(-number, *table.written(), table.area)
         return self.cells
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -220,6 +226,8 @@ class _SheetReader:
         if self.value or self.kind in ("str", "inlineStr"):
             if self.kind == "n":
                 number = self.number()
+            elif self.kind == "d":
+                number = self.date()
             else:
                 cells._others[index] = self.other()
         cells._numbers.append(number)
@@ -235,6 +243,14 @@ class _SheetReader:
             raise self.fault(f"holds {self.value[:40]!r}, which is not a number")
         return number
 
+    def date(self) -> float:
+        """A day as spreadsheets count it (1 is 1 January 1900, and 1900 counts as a leap year)."""
+        try:
+            moment = datetime.fromisoformat(self.value.strip()).replace(tzinfo=None)
+        except ValueError as error:
+            raise self.fault(f"holds {self.value[:40]!r}, which is not a date") from error
+        return (moment - _DAY_0).total_seconds() / 86_400
+
     def other(self) -> Value:
         if self.kind == "s":
             text = self.value.strip()
@@ -246,12 +262,16 @@ class _SheetReader:
         return CellError(self.value) if self.kind == "e" else _unescape(self.value)
 
     def add_formula(self, index: int, row: int, column: int, attributes: dict[str, str]) -> None:
-        kind, text = attributes.get("t", "normal"), _unescape(self.formula)
+        kind, text = attributes.get("t", "normal"), _unescape(self.formula).removeprefix("=")
         if kind == "shared" and attributes.get("si", "").isdecimal():
             shared = int(attributes["si"])
             if text:
-                self.cells._masters[shared] = "=" + text, row, column
+                self.cells._masters.setdefault(
+                    shared, ("=" + text, row, column)
+                )  # given twice: the first holds
             self.cells._formulas[index] = shared
+        elif kind == "dataTable":
+            self.data_tables.append(DataTable.read(attributes, cell_name(row, column)))
         elif text:
             self.cells._formulas[index] = "=" + text
         if kind == "array" and text:

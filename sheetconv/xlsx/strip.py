@@ -57,7 +57,7 @@ def _parts(package: Package, poison: float | None) -> Iterator[tuple[str, Iterat
     sheets |= {relations[e.relation][1] for e in package.sheets() if e.relation in relations}
     chains = {part for kind, part in relations.values() if kind == "calcChain"}
     folder, _, base = package.workbook_part.rpartition("/")
-    workbook_relations = f"{folder}/_rels/{base}.rels".lstrip("/")
+    workbook_relations = package.spelt(f"{folder}/_rels/{base}.rels".lstrip("/"))
     for name in package.names:
         if name in chains:
             continue

@@ -1,4 +1,4 @@
-"""The references of a formula, as programs write them: areas, names, tables, spills, 3-D, other books.
+"""The tokens of a formula, as programs write them: areas, names, tables, spills, 3-D, other books.
 
 A scanner, not a parser: one regular expression walks the text once, so depth and length of a formula cost
 nothing but their characters. Strings and error values are skipped; what no reader of the text can know
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from sheetconv.xlsx.a1 import COLUMNS, ROWS, column_letters, column_number
 
 _CELL = r"\$?[A-Za-z]{1,3}\$?[1-9][0-9]{0,6}"
-_TOKEN = re.compile(
-    rf"""
+_PREFIX = r"""'(?:[^']|'')*'!|(?:\[[^\]\[]*\])?[^\W\d][\w.]*(?::[^\W\d][\w.]*)?!|\[[^\]\[]*\]!?"""
+_PATTERN = rf"""
     (?P<string>"(?:[^"]|"")*")
   | (?P<error>\#REF!(?:{_CELL}(?::{_CELL})?)?|\#(?:N/A|NAME\?|NULL!|NUM!|VALUE!|DIV/0!|[A-Z_]+!))
-  | (?P<sheet>'(?:[^']|'')*'!|(?:\[[^\]\[]*\])?[^\W\d][\w.]*(?::[^\W\d][\w.]*)?!|\[[^\]\[]*\]!?)
+  | (?P<sheet>§)
   | (?P<area>{_CELL}(?::{_CELL})?(?![\w.(\[!])(?P<spill>\#)?)
   | (?P<columns>\$?[A-Za-z]{{1,3}}:\$?[A-Za-z]{{1,3}}(?![\w.(!]))
   | (?P<rows>\$?[0-9]{{1,7}}:\$?[0-9]{{1,7}}(?![\w.]))
@@ -28,8 +28,18 @@ _TOKEN = re.compile(
   | (?P<number>[0-9.]+(?:[Ee][+-]?[0-9]+)?)
   | (?P<space>\s+)
   | (?P<other>.)
+    """
+_TOKEN = re.compile(_PATTERN.replace("§", _PREFIX), re.VERBOSE | re.DOTALL)
+_UNQUALIFIED = re.compile(
+    _PATTERN.replace("§", "(?!)"), re.VERBOSE | re.DOTALL
+)  # a sheet has no sheet before it
+_SPAN = re.compile(
+    rf"""
+    (?P<first>(?:{_CELL}|\$?[A-Za-z]{{1,3}}|\$?[0-9]{{1,7}}))
+    :(?P<sheet>'(?:[^']|'')*'|[^\W\d][\w.]*)!
+    (?P<last>{_CELL}|\$?[A-Za-z]{{1,3}}|\$?[0-9]{{1,7}})(?![\w.(\[!:])
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE,
 )
 _END = re.compile(r"(\$?)([A-Za-z]{0,3})(\$?)([0-9]{0,7})")
 _CONSTANTS = {"TRUE", "FALSE"}
@@ -65,7 +75,12 @@ def tokens(formula: str) -> Iterator[Token]:
     """Split a formula (with or without ``=``) into tokens; a sheet prefix goes with what follows it."""
     at, sheet = 0, None
     while at < len(formula):
-        match = _TOKEN.match(formula, at)
+        if sheet is not None and (span := _span(formula, at, sheet)):
+            token, at = span
+            yield token
+            sheet = None
+            continue
+        match = (_TOKEN if sheet is None else _UNQUALIFIED).match(formula, at)
         if match is None:  # cannot happen: the last alternative takes any character
             return
         kind, text, at = match.lastgroup or "other", match.group(), match.end()
@@ -80,6 +95,23 @@ def tokens(formula: str) -> Iterator[Token]:
         spill = bool(match["spill"])
         yield Token(kind, text[:-1] if spill else text, sheet, spill)
         sheet = None
+
+
+def _span(formula: str, at: int, sheet: str) -> tuple[Token, int] | None:
+    """``A1:Data!B3`` behind ``Data!`` as the one area ``A1:B3``, and where it ends."""
+    match = _SPAN.match(formula, at)
+    if match is None or _plain_sheet(match["sheet"]) != _plain_sheet(sheet):
+        return None
+    whole = _TOKEN.fullmatch(f"{match['first']}:{match['last']}")
+    kind = whole.lastgroup if whole else None
+    if whole is None or kind not in ("area", "columns", "rows"):
+        return None
+    return Token(kind, whole.group(), sheet), match.end()
+
+
+def _plain_sheet(prefix: str) -> str:
+    plain = prefix[1:-1].replace("''", "'") if prefix.startswith("'") else prefix
+    return plain.casefold()
 
 
 def _bracket_end(text: str, at: int) -> int:
@@ -108,16 +140,25 @@ def _swap(four: tuple, odd: int) -> tuple:
     return (c, b, a, d) if not odd else (a, d, c, b)
 
 
-def _end(text: str, row: int, column: int) -> tuple[int, int, bool, bool]:
+def end(text: str) -> tuple[int | None, int | None, bool, bool]:
+    """``$A2`` → (row or None, column or None, whether the row is fixed, whether the column is)."""
     match = _END.fullmatch(text)
     if match is None:
-        return row, column, True, True
+        return None, None, True, True
     one, letters, two, digits = match.groups()
-    row_fixed = bool(two) or (not letters and bool(one)) or not digits
-    column_fixed = (bool(one) and bool(letters)) or not letters
     return (
-        min(int(digits) - 1, ROWS - 1) if digits else row,
-        min(column_number(letters), COLUMNS - 1) if letters else column,
+        min(int(digits) - 1, ROWS - 1) if digits else None,
+        min(column_number(letters), COLUMNS - 1) if letters else None,
+        bool(two) or (not letters and bool(one)) or not digits,
+        (bool(one) and bool(letters)) or not letters,
+    )
+
+
+def _end(text: str, row: int, column: int) -> tuple[int, int, bool, bool]:
+    found_row, found_column, row_fixed, column_fixed = end(text)
+    return (
+        row if found_row is None else found_row,
+        column if found_column is None else found_column,
         row_fixed,
         column_fixed,
     )
