@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sheetconv import __version__
-from sheetconv.errors import SheetconvError
+from sheetconv.errors import SheetconvError, printable
 
 
 class LazyGroup(click.Group):
@@ -45,7 +45,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except SheetconvError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {printable(error)}", err=True)
             sys.exit(error.exit_code)
 
 

@@ -22,7 +22,7 @@ from sheetconv.xlsx.data_table import DataTable
 from sheetconv.xlsx.package import LIMITS, Limits, Package
 from sheetconv.xlsx.scan import Positions
 from sheetconv.xlsx.sheet_cells import CellError, SheetCells, Value, numbers
-from sheetconv.xlsx.xml_parts import new_parser, xml_error
+from sheetconv.xlsx.xml_parts import Names, new_parser, xml_error
 
 __all__ = ["Book", "CellError", "SheetCells", "Value", "numbers"]
 
@@ -162,12 +162,16 @@ class _SheetReader:
         self.package, self.part, self.strings = package, part, strings
         self.cells = SheetCells(sheet)
         self.positions = Positions(f"{package.path}: sheet {sheet!r}")
-        self.local: dict[str, str] = {}  # tag → local name; a sheet has few tags
+        self.names = Names(f"{package.path}: sheet {sheet!r}")
+        self.seen: set[str] = set()  # of the current cell: what may stand in it once
         self.kind, self.value, self.formula = "n", "", ""
         self.text: list[str] = []
         self.formula_attributes: dict[str, str] | None = None
         self.in_data = self.in_cell = self.phonetic = False
         self.data_tables: list[DataTable] = []
+        self.depth = 0  # of the elements around the data
+        self.data = 0  # how often there are data
+        self.aside = 0  # depth within an extension list, which holds what a program may pass over
 
     def read(self) -> SheetCells:
         """Parse the part."""
@@ -180,30 +184,42 @@ class _SheetReader:
         return self.cells
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        name = self.local.get(tag) or self.local.setdefault(tag, tag.rpartition(":")[2])
+        name = self.names(tag, attributes)
         self.text.clear()
         if not self.in_data:
-            self.in_data = name == "sheetData"
+            self.depth += 1
+            if name == "sheetData":
+                self.enter_data()
+        elif self.aside or name == "extLst":
+            self.aside += 1
+        elif not name:
+            raise self.fault(f"holds {tag!r}, which programs read differently;", "refused")
         elif name == "c":
             self.positions.cell(attributes.get("r"))
             self.kind = attributes.get("t", "n")
             self.value = ""
             self.formula_attributes = None
+            self.seen.clear()
             self.in_cell = True
         elif name == "row":
             self.positions.row(attributes.get("r"))
         elif not self.in_cell:
             return
-        elif name == "f":
-            self.formula_attributes = attributes
+        elif name in ("f", "v", "is"):
+            self.once("f" if name == "f" else "v")
+            if name == "f":
+                self.formula_attributes = attributes
         elif name == "rPh":
             self.phonetic = True
 
     def end(self, tag: str) -> None:
-        name = self.local[tag]
-        if not self.in_cell:
+        name = self.names.local[tag]
+        if self.aside:
+            self.aside -= 1
+        elif not self.in_cell:
             self.text.clear()
             self.in_data = self.in_data and name != "sheetData"
+            self.depth -= not self.in_data
         elif name == "v":
             self.value = "".join(self.text)
         elif name == "f":
@@ -216,6 +232,18 @@ class _SheetReader:
         elif name == "c":
             self.in_cell = False
             self.finish()
+
+    def enter_data(self) -> None:
+        """Enter the cells, which stand once and directly in the sheet."""
+        self.in_data, self.data = True, self.data + 1
+        if self.data > 1 or self.depth != 2:
+            raise self.fault("stands in data given twice or in a choice; programs differ there,", "refused")
+
+    def once(self, name: str) -> None:
+        """Note one of the cell's parts; raises `WorkbookError` where it is given twice."""
+        if name in self.seen:
+            raise self.fault(f"has <{name}> twice, which programs read differently;", "refused")
+        self.seen.add(name)
 
     def finish(self) -> None:
         cells, row, column = self.cells, self.positions.at_row, self.positions.at_column
@@ -277,5 +305,5 @@ class _SheetReader:
         if kind == "array" and text:
             self.cells.arrays[row, column] = parse_range(attributes.get("ref", cell_name(row, column)))
 
-    def fault(self, what: str) -> WorkbookError:
-        return WorkbookError(f"{self.positions.where()} {what}; the file is damaged")
+    def fault(self, what: str, outcome: str = "; the file is damaged") -> WorkbookError:
+        return WorkbookError(f"{self.positions.where()} {what}{'' if outcome[0] == ';' else ' '}{outcome}")

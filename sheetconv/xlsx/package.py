@@ -149,8 +149,12 @@ class Package:
         for element in self.elements(self.workbook_part, depth=2):
             if element.name == "sheet":
                 at = element.attributes
-                identity = next((value for key, value in at.items() if key.rpartition(":")[2] == "id"), "")
-                found.append(SheetEntry(at.get("name", ""), identity))
+                identities = [value for key, value in at.items() if key.rpartition(":")[2] == "id"]
+                if len(identities) > 1:
+                    raise WorkbookError(
+                        f"{self.path}: the sheet {at.get('name', '')!r} has two ids, which programs read differently; refused"
+                    )
+                found.append(SheetEntry(at.get("name", ""), identities[0] if identities else ""))
         if len({sheet.name.casefold() for sheet in found}) < len(found):
             raise WorkbookError(f"{self.path} has two sheets of the same name; the file is damaged")
         return found

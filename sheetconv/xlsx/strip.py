@@ -17,7 +17,7 @@ from sheetconv.files import replacing
 from sheetconv.xlsx.a1 import Range, parse_range
 from sheetconv.xlsx.package import LIMITS, Limits, Package
 from sheetconv.xlsx.scan import Positions
-from sheetconv.xlsx.xml_parts import Element, new_parser, xml_elements, xml_error
+from sheetconv.xlsx.xml_parts import Element, Names, new_parser, xml_elements, xml_error
 
 POISON = -9.87654321e123
 """A cached value that no network computes, for engines that want one; finding it is finding a stale cell."""
@@ -125,7 +125,7 @@ class _Stripper:
         self.parser = new_parser(where)
         self.parser.StartElementHandler, self.parser.EndElementHandler = self.start, self.end
         self.positions = Positions(where)
-        self.local: dict[str, str] = {}  # tag → local name; a sheet has few tags
+        self.names = Names(where)
         self.buffer, self.offset = b"", 0  # the last bytes read, and where the first of them stands
         self.copied = 0  # all before this byte has been copied or written anew
         self.safe = 0  # up to this byte all is decided
@@ -150,7 +150,7 @@ class _Stripper:
         return ready
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        name = self.local.get(tag) or self.local.setdefault(tag, tag.rpartition(":")[2])
+        name = self.names(tag, attributes)
         if self.cell is None:
             self.safe = self.parser.CurrentByteIndex
             if not self.in_data:
@@ -171,10 +171,12 @@ class _Stripper:
             if "ref" in attributes and attributes.get("t") in ("array", "dataTable"):
                 self._note_area(attributes["ref"])
         elif name in ("v", "is"):
+            if self.has_value:
+                raise WorkbookError(f"{self.positions.where()} has two values; the file is damaged")
             self.has_value = True
 
     def end(self, tag: str) -> None:
-        name = self.local[tag]
+        name = self.names.local[tag]
         if self.cell is None:
             self.in_data = self.in_data and name != "sheetData"
             return
