@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import sheetconv
 from sheetconv.errors import OutputError, TemplateError, UsageError
 from sheetconv.files import replacing
+from sheetconv.sheet.settings import Check, PageSettings, Template
 
 MAX_BYTES = 1_000_000
 MAX_PAGES = 100
@@ -20,45 +21,6 @@ MAX_TEXT = 5_000
 SHEET_NAME = 31
 # The template whose pages are the models of all pages: what another leaves out is taken from here.
 MODEL = "lesson"
-
-Check = Callable[[Any], Any]
-"""Takes a value from TOML and returns it in the form that a page works with; raises ValueError ("must be …")."""
-
-
-@dataclass
-class PageSettings:
-    """What a template says of one page: `options` holds the keys that only its kind knows."""
-
-    kind: str
-    name: str = ""
-    title: str = ""
-    summary: str = ""
-    text: list[str] = field(default_factory=list)
-    questions: list[str] = field(default_factory=list)
-    points: list[str] = field(default_factory=list)
-    labels: dict[str, str] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Template:
-    """What a template may say; it needs `model` or pages, every other key is optional.
-
-    `weights` names trained weights that come with sheetconv; `fuse_relu` writes a ReLU that directly follows a
-    convolution or dense layer into the same cell; `texts` are the words that all pages share.
-    """
-
-    model: str = ""
-    weights: str = ""
-    title: str = ""
-    note: str = ""
-    dataset: str = ""
-    split: str = "train"
-    index: int = -1
-    classes: list[str] = field(default_factory=lambda: [str(i) for i in range(10)])
-    fuse_relu: bool = False
-    texts: dict[str, str] = field(default_factory=dict)
-    page: list[PageSettings] = field(default_factory=list)
 
 
 def folder() -> Path:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sheetconv.pages.base import Page
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
+from sheetconv.sheet.frame import LEFT, TOP
 from sheetconv.xlsx.address import quoted
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
 
 _NAME, _DIGIT = 11, 33  # columns of a page's name; column of the digit, counted from the first of the content
 
@@ -30,8 +29,6 @@ class Contents(Page):
 
     def build(self) -> None:
         """The digit, chosen among the images where the workbook has a page of them."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         draft = self.draft
         if any(page.kind == "digits" for page in draft.pages) and len(draft.picked.images) > 1:
             images = draft.picked.images
@@ -45,8 +42,6 @@ class Contents(Page):
 
     def draw(self, canvas: Canvas) -> None:
         """The list of pages, the digit, how to trace."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         row = self._list(canvas, TOP, LEFT)
         row = max(row + 1, TOP + 6)
         canvas.title(row, LEFT, self.label("trace"))

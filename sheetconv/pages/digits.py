@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from sheetconv.pages.base import Page
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.digits import ACROSS, mosaic
+from sheetconv.sheet.frame import LEFT, TOP
 from sheetconv.sheet.layout import Place
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
 
 
 class Digits(Page):
@@ -25,8 +24,6 @@ class Digits(Page):
 
     def build(self) -> None:
         """Place the stack of images that the first page made."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         stack = self.draft.images
         if stack is None:
             return

@@ -11,18 +11,17 @@ It is no page of the lesson, but may be added to a template of one's own:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from sheetconv.models import load_model, shipped
 from sheetconv.nets import INPUT_SHAPES
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import one_of, switch
+from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
 from sheetconv.sheet.layout import arrange
 from sheetconv.sheet.network import NetworkSheet
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.settings import Check
 
 
 def _weights(value: Any) -> Any:
@@ -50,8 +49,6 @@ class NetworkPage(Page):
 
     def build(self) -> None:
         """Capture the network on the digit and lay it out below the page's heading."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         module, _ = load_model(self.options.get("net", "conv-example"), self.options.get("weights"))
         self.network = self.net("", module, fuse=self.options.get("fuse_relu", False))
         self.layout = arrange(self.network, self.name)

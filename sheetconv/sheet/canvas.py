@@ -15,17 +15,16 @@ import numpy as np
 
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Tensor
-from sheetconv.pages.base import Page
 from sheetconv.sheet import measure
 from sheetconv.sheet.draft import Draft
 from sheetconv.sheet.formula import Printer
+from sheetconv.sheet.frame import LEFT, TOP, Frame, fill
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.network import write_margin
 from sheetconv.sheet.stream import BulkSheet
 from sheetconv.sheet.style import HEADING, INK, LINK, Box, Styles, colour, pattern
 from sheetconv.xlsx.address import area, cell, quoted
 
-TOP, LEFT = 3, 3
 SCREEN = 1300  # pixels of cells across a laptop's screen of 1366
 A3 = (1440, 1000)  # pixels that a landscape sheet takes at full size
 TEXT = 300  # pixels of them for the text column
@@ -45,7 +44,7 @@ class Canvas:
     """A number format for maps in small cells."""
 
     def __init__(
-        self, book: Any, styles: Styles, draft: Draft, page: Page, values: Mapping[Tensor, FloatArray]
+        self, book: Any, styles: Styles, draft: Draft, page: Frame, values: Mapping[Tensor, FloatArray]
     ) -> None:
         self.book, self.styles, self.draft, self.page, self.values = book, styles, draft, page, values
         self.sheet: BulkSheet = book.add_worksheet(page.name, worksheet_class=BulkSheet)
@@ -423,8 +422,6 @@ def _fixed(address: str, row: bool, column: bool) -> str:
     return f"{'$' * column}{letters}{'$' * row}{digits}"
 
 
-def fill_in(page: Page, text: str) -> str:
+def fill_in(page: Frame, text: str) -> str:
     """A text of the page with its own words filled in."""
-    from sheetconv.pages.base import fill
-
     return fill(text, page.words())

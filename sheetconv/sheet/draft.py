@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,12 +19,11 @@ from sheetconv.graph.expr import evaluate as evaluate_expr
 from sheetconv.graph.tensor import Graph, Operation, Tensor, look_through
 from sheetconv.sheet.digits import chosen
 from sheetconv.sheet.layout import Place
-from sheetconv.template import PageSettings
+from sheetconv.sheet.settings import PageSettings
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from sheetconv.pages.base import Page
 
 Step = tuple[int, int]
 STAY, DOWN, ACROSS = (0, 0), (1, 0), (0, 1)
@@ -41,7 +40,7 @@ class Draft:
     places: dict[Tensor, Place] = field(default_factory=dict)
     stored: dict[Tensor, FloatArray] = field(default_factory=dict)
     notes: list[Tensor] = field(default_factory=list)
-    pages: list[Page] = field(default_factory=list)
+    pages: list[Maker] = field(default_factory=list)
     built: set[str] = field(default_factory=set)
     choice: Tensor | None = None
     images: Tensor | None = None
@@ -62,13 +61,11 @@ class Draft:
             values[note] = evaluate_expr(note.expr, note.axes, values)
         return values
 
-    def page(self, name: str) -> Page | None:
-        """The page called `name`, if it is part of this workbook."""
-        return next((p for p in self.pages if p.name == name), None)
-
 
 class Maker:
-    """What a page makes tensors with; every name gets the page's name in front."""
+    """What a page makes tensors with; every name gets the page's name in front. `kind` is the page's in templates."""
+
+    kind: ClassVar[str] = ""
 
     def __init__(self, draft: Draft, settings: PageSettings) -> None:
         self.draft, self.settings = draft, settings

@@ -17,16 +17,17 @@ from sheetconv.sheet import manifest as manifests
 from sheetconv.sheet.book import OPTIONS
 from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import Draft
+from sheetconv.sheet.settings import PageSettings, Template
 from sheetconv.sheet.style import Styles
-from sheetconv.template import PageSettings, Template
 
 
 def write_pages(path: Path, template: Template, picked: Picked) -> manifests.Manifest:
     """Write the pages of a template, fed with `picked.images`, to `path` (a temporary file of the caller's)."""
     draft = Draft(picked, template.texts, template.title)
     known = kinds()
-    draft.pages = [known[settings.kind](draft, settings) for settings in template.page]
-    for page in draft.pages:
+    pages = [known[settings.kind](draft, settings) for settings in template.page]
+    draft.pages = list(pages)
+    for page in pages:
         page.build()
         draft.built.add(page.name)
     draft.graph.check()
@@ -42,7 +43,7 @@ def write_pages(path: Path, template: Template, picked: Picked) -> manifests.Man
     try:
         with xlsxwriter.Workbook(str(path), OPTIONS) as book:
             styles = Styles(book)
-            for page in draft.pages:
+            for page in pages:
                 canvas = Canvas(book, styles, draft, page, values)
                 canvas.open()
                 page.draw(canvas)
