@@ -17,7 +17,7 @@ import numpy as np
 from sheetconv.errors import EngineError
 from sheetconv.xlsx.a1 import Range, sheet_cell
 from sheetconv.xlsx.cells import CellError, Value
-from sheetconv.xlsx.strip import POISON, without_cached_values
+from sheetconv.xlsx.strip import POISON, Typed, without_cached_values
 
 Job = dict[str, Any]
 """What a worker is asked, as JSON: ``book`` (path), ``ranges`` ([[sheet, [r0, c0, r1, c1]], …])."""
@@ -50,8 +50,12 @@ class Engine(ABC):
         folder for temporary files. Raises `EngineError`.
         """
 
-    def evaluate(self, book: Path, ranges: Sequence[tuple[str, Range]]) -> list[np.ndarray]:
+    def evaluate(
+        self, book: Path, ranges: Sequence[tuple[str, Range]], typed: Typed | None = None
+    ) -> list[np.ndarray]:
         """Compute all formulas of `book` anew and return the cells of each (sheet, (r0, c0, r1, c1)).
+
+        `typed` puts other numbers into typed cells first: {sheet: {(row, column): number}}.
 
         Ranges are zero-based and inclusive. Each result is an object array of shape (rows, columns) of
         `sheetconv.xlsx.cells.Value`: float, str (a predicted class, say), bool, `CellError` such as
@@ -63,7 +67,7 @@ class Engine(ABC):
             raise EngineError(reason)
         with tempfile.TemporaryDirectory(prefix="sheetconv-") as folder:
             copy = Path(folder, "book.xlsx")
-            without_cached_values(book, copy, poison=self.poison)
+            without_cached_values(book, copy, poison=self.poison, typed=typed)
             found = self.compute(copy, ranges, Path(folder))
         blocks = [block(rows, area) for rows, (_, area) in zip(found, ranges, strict=True)]
         for cells, (sheet, area) in zip(blocks, ranges, strict=True):
