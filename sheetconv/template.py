@@ -85,12 +85,18 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
 
 @cache
 def _models() -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-    """The shared texts and the first page of each kind in the template that all pages are modelled on."""
-    _, data = _read(folder() / f"{MODEL}.toml")
+    """The shared texts, and of each kind of page the first in the templates that come with sheetconv.
+
+    The template that all pages are modelled on comes first; a kind that it lacks is modelled on another's page.
+    """
+    texts: dict[str, str] = {}
     pages: dict[str, dict[str, Any]] = {}
-    for page in data.get("page", []):
-        pages.setdefault(page["kind"], page)
-    return data.get("texts", {}), pages
+    for name in sorted(names(), key=lambda name: (name != MODEL, name)):
+        _, data = _read(folder() / f"{name}.toml")
+        texts = texts or data.get("texts", {})
+        for page in data.get("page", []):
+            pages.setdefault(page["kind"], page)
+    return texts, pages
 
 
 class _Reader:

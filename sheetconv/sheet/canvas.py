@@ -386,6 +386,12 @@ class Canvas:
         named = [(name, box, look) for (name, box), look in zip(series, looks, strict=False)]
         self._chart("line", title, steps, named, at, size, {"min": least, "num_format": form})
 
+    def path(self, title: str, x: Box, y: Box, at: tuple[int, int], size: tuple[int, int]) -> None:
+        """A native scatter chart of points (x, y) joined in their order."""
+        look = {"line": {"color": SERIES[0], "width": 1.5}, "marker": {"type": "circle", "size": 4,
+                "fill": {"color": SERIES[1]}, "border": {"color": SERIES[1]}}}  # fmt: skip
+        self._chart("scatter", title, x, [(title, y, look)], at, size, {"num_format": "0.0"})
+
     def _chart(
         self,
         kind: str,
