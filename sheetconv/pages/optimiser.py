@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,11 +19,10 @@ from sheetconv.pages import checks
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import array, one_of, rows, whole
 from sheetconv.pages.updates import UPDATES, Scalar, Step, op
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import DOWN
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 
 _SPAN = 2  # columns of the grid that one number takes
 _HEAD = 14  # rows of settings and charts above the table
@@ -92,8 +91,6 @@ class Optimiser(Page):
 
     def build(self) -> None:
         """The settings, the rate of every step, then both problems row by row."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.left, self.top, self.table = LEFT, TOP, TOP + _HEAD + 3
         self.update = UPDATES[self.options["update"]]
         self.settings_cells = {
