@@ -70,7 +70,7 @@ def torch_path(page, values, start, loss):
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("changed", [False, True])
 def test_every_row_is_torchs(draft: Draft, name: str, changed: bool) -> None:
-    page = draft.page(name)
+    page = next(p for p in draft.pages if p.name == name)
     rng = np.random.default_rng(3)
     if changed:
         for key, cell in page.settings_cells.items():
