@@ -39,7 +39,7 @@ def write_pages(path: Path, template: Template, picked: Picked) -> manifests.Man
         "captions": picked.captions,
         "pages": [[page.kind, page.name] for page in draft.pages],
     }
-    manifest = manifests.Manifest(draft.graph, draft.places, facts)
+    manifest = manifests.Manifest(draft.graph, draft.places, facts, draft.notes)
     try:
         with xlsxwriter.Workbook(str(path), OPTIONS) as book:
             styles = Styles(book)
