@@ -80,7 +80,8 @@ class _Maker:
         declared = schema(target)
         rest = [d.default_value if d.has_default_value() else None for d in declared[len(arguments) :]]
         arguments = (*arguments, *rest)
-        build = Build(target, arguments, _shape(target, arguments, item), old.name, old.module, self.tensors)
+        shape = _shape(target, arguments, item)
+        build = Build(target, arguments, shape, old.name, old.module, self.tensors, item=item)
         return RULES[target].rule(build, *arguments)
 
     def _item(self, operation: Operation, old: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from sheetconv.errors import WorkbookError
 from sheetconv.graph.tensor import Graph, Operation, Tensor
 from sheetconv.ops.registry import RULES, load
 
-_INTERMEDIATE = ("aten.var.correction", "aten.cos.default")
+_INTERMEDIATE = ("aten.var.correction", "aten.cos.default", "aten.flip.default")
 
 
 def _window(x: Any, row: Any, column: Any, height: int, width: int) -> Any:
@@ -44,15 +44,21 @@ def _drawn(source: Any, pick: Any, stack: Any) -> Any:
     return _nth(pick, stack).unsqueeze(0)
 
 
+def _pool_gradient(grad: Any, x: Any, *sizes: Any) -> Any:
+    indices = torch.ops.aten.max_pool2d_with_indices.default(x, *sizes)[1]
+    return torch.ops.aten.max_pool2d_with_indices_backward.default(grad, x, *sizes, indices)
+
+
 # What torch has no single operator for: an element of a tuple result; number `pick` (counted from 1) of a
 # stack, with a batch axis or without; the part of a map at a row and column (counted from 0); number `pick` of a
-# stack of fixed random numbers, unless a switch asks for new ones.
+# stack of fixed random numbers, unless a switch asks for new ones; a max-pool's gradient with its winners found anew.
 _OWN = {
     "getitem": lambda values, which: values[which],
     "choose": lambda pick, stack: _nth(pick, stack).unsqueeze(0),
     "nth": _nth,
     "window": _window,
     "drawn": _drawn,
+    "max_pool2d_gradient": _pool_gradient,
 }
 
 
@@ -99,6 +105,9 @@ def run(operation: Operation, values: Mapping[Tensor, torch.Tensor]) -> torch.Te
         return operator(*arguments)
     if operation.target == "aten.where.self":
         arguments[0] = arguments[0] != 0  # cells hold truth values as 1 and 0, torch asks for its own
+    for at, declaration in enumerate(declared):
+        if declaration.name == "input_dtype" and at < len(arguments):
+            arguments[at] = torch.float64  # everything is, and a manifest holds no types
     named = {d.name: a for d, a in zip(declared, arguments, strict=False) if d.kwarg_only and a is not None}
     plain = [a for d, a in zip(declared, arguments, strict=False) if not d.kwarg_only]
     return operator(*plain, **named)

@@ -119,17 +119,31 @@ def sum_pool_backward(
     count_include_pad: bool,
     divisor_override: int | None,
 ) -> Tensor:
-    """The sum, for each input cell, over the windows that it is in: the way back through a sum of windows.
+    """The sum, for each input cell, over the windows that it is in, by the number of cells of a window.
 
-    Only sums (a divisor of 1) have a rule: this counts the paths through windows whose weights are all 1.
+    With a divisor of 1 this counts the paths through windows whose weights are all 1.
     """
-    if divisor_override != 1:
-        raise UnsupportedOperator(f"{build.module}: avg_pool2d_backward has a rule for divisor 1 only")
     kernel, padding = per_axis(kernel, 2), per_axis(padding, 2)
     stride = per_axis(stride, 2) if stride else kernel
     build.title = describe("Back through sums of", kernel, stride=stride, padding=padding)
     out = build.axes()
-    return build.emit(out, windows_with(grad, out, kernel, stride, padding))
+    total = windows_with(grad, out, kernel, stride, padding)
+    divisor = divisor_override or _divisor(build, x, grad, kernel, stride, padding, count_include_pad)
+    return build.emit(out, total if divisor == 1 else total / divisor)
+
+
+def _divisor(
+    build: Build, x: Tensor, grad: Tensor, kernel: Any, stride: Any, padding: Any, padded: bool
+) -> int:
+    """The number of cells that all windows divide by; raises `UnsupportedOperator` where they do not agree."""
+    counts = [
+        _counts(*sizes) for sizes in zip(x.shape[-2:], grad.shape[-2:], kernel, stride, padding, strict=True)
+    ]
+    if any((c != k).any() for c, k in zip(counts, kernel, strict=True)) or (any(padding) and not padded):
+        raise UnsupportedOperator(
+            f"{build.module}: the gradient of means over windows of unequal sizes has no rule"
+        )
+    return int(kernel[0] * kernel[1])
 
 
 def windows_with(

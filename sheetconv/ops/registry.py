@@ -106,6 +106,8 @@ class Build:
     tensors: list[Tensor]
     title: str = ""
     made: list[Tensor] = field(default_factory=list)
+    item: int = 0
+    """Which part of a result of several is compiled (of a backward operator: whose gradient)."""
 
     @property
     def operation(self) -> Operation:
