@@ -8,16 +8,32 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sheetconv import child
 from sheetconv.build import Request, build
 from sheetconv.cli import main
 from sheetconv.errors import EngineError
 
-MODULES = (
-    "json ironcalc formualizer uno sitecustomize usercustomize numpy torch subprocess threading glob "
-    "sheetconv base encodings click matplotlib datasets"
-).split()
+MODULES = [
+    "json",
+    "ironcalc",
+    "formualizer",
+    "uno",
+    "sitecustomize",
+    "usercustomize",
+    "numpy",
+    "torch",
+    "subprocess",
+    "threading",
+    "glob",
+    "sheetconv",
+    "base",
+    "encodings",
+    "click",
+    "matplotlib",
+    "datasets",
+]
 EVIL = "import os; open(os.path.join({folder!r}, 'RAN-{name}-' + str(os.getpid())), 'w').close()\n"
 # every command, so that a new one cannot be forgotten
 COMMANDS = {
@@ -30,8 +46,13 @@ COMMANDS = {
     "receptive-field": ["book.xlsx"],
     "recipes": [""],
     "templates": ["", "--copy lesson ."],
-    "train": ["builtin-simple-cnn --epochs 1 --limit 64 --out run --threads 1 --convolutions torch --amp off"],
+    "train": [
+        "builtin-simple-cnn --epochs 1 --limit 64 --out run --threads 1 --convolutions torch --amp off"
+    ],
     "lr-find": ["builtin-simple-cnn --steps 20 --limit 64 --threads 1 --out find --convolutions torch"],
+    "diff": ["book.xlsx book.xlsx"],
+    "evaluate": ["book.xlsx --dataset builtin --limit 20"],
+    "predict": ["book.xlsx --image digit.png"],
     "import-weights": ["book.xlsx -o weights.safetensors --force"],
 }
 DRIVER = """
@@ -50,6 +71,7 @@ def trap(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a workbook and, beside it, files called as the modules that our processes import."""
     folder = tmp_path_factory.mktemp("trap")
     build(Request(folder / "book.xlsx", "conv-example", dataset="builtin", digit=3, verify=False))
+    Image.new("L", (28, 28)).save(folder / "digit.png")
     for name in MODULES:
         (folder / f"{name}.py").write_text(EVIL.format(folder=str(folder), name=name))
     return folder
@@ -87,7 +109,7 @@ def test_nothing_is_run_beside_libreoffice(trap: Path) -> None:
 
 SLOW = """
 import sys
-from sheetconv.cli import one_line
+from sheetconv.cli._ending import one_line
 from sheetconv.prove import engines
 print("ready", flush=True)
 with one_line():
@@ -120,7 +142,7 @@ def test_an_engine_ends_with_its_parent(end: str, tmp_path: Path, make_book) -> 
 
 def running(folder: Path, what: str = "") -> list[str]:
     """Command lines of the processes that name the folder."""
-    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    lines = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in lines.splitlines() if str(folder) in line and what in line]
 
 
