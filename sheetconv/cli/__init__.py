@@ -42,10 +42,10 @@ class LazyGroup(click.Group):
 
     def main(self, *arguments: Any, **settings: Any) -> Any:
         """Run a command line; whatever goes wrong ends with one line and an exit code."""
-        settings.pop("standalone_mode", None)
+        settings["standalone_mode"] = False
         code = 0
         with one_line():
-            code = super().main(*arguments, standalone_mode=False, **settings)
+            code = super().main(*arguments, **settings)
         sys.exit(code if isinstance(code, int) else 0)
 
 
