@@ -19,8 +19,11 @@ MAX_BYTES = 1_000_000
 MAX_PAGES = 100
 MAX_TEXT = 5_000
 SHEET_NAME = 31
-# The template whose pages are the models of all pages: what another leaves out is taken from here.
+# The template whose pages are the models of all pages: what another leaves out is taken from here, or where it has
+# no such page from the first template that does.
 MODEL = "lesson"
+# The template whose pages a network gets that lists none of its own.
+PLAIN = "conv-example"
 
 
 def folder() -> Path:
@@ -71,6 +74,11 @@ def load(name: str) -> Template:
     return _Reader(path, text).template(data)
 
 
+def of_network(title: str, model: str = "") -> Template:
+    """The template of one network: read me, network, images."""
+    return _Reader(Path(title), "").template({"title": title, "model": model or title})
+
+
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -91,7 +99,7 @@ def _models() -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """
     texts: dict[str, str] = {}
     pages: dict[str, dict[str, Any]] = {}
-    for name in sorted(names(), key=lambda name: (name != MODEL, name)):
+    for name in sorted(names(), key=lambda name: (name != MODEL, name != PLAIN, name)):
         _, data = _read(folder() / f"{name}.toml")
         texts = texts or data.get("texts", {})
         for page in data.get("page", []):
@@ -117,7 +125,8 @@ class _Reader:
             if key not in ("texts", "page"):
                 self._plain(key, value, kinds[key])
         values["texts"] = self._texts(data.get("texts", {}), _models()[0], "texts", "texts", None)
-        values["page"] = self._pages(data.get("page", []))
+        plain = _read(folder() / f"{PLAIN}.toml")[1]["page"] if values.get("model") else []
+        values["page"] = self._pages(data.get("page", plain))
         if not values.get("model") and not values["page"]:
             raise TemplateError(
                 f"{self.path}: the key model is missing; it names the network (or give [[page]] tables)"

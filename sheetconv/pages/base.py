@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.draft import Draft
 from sheetconv.sheet.frame import Frame
 from sheetconv.sheet.settings import Check
 
@@ -19,6 +20,13 @@ class Page(Frame):
     """
 
     keys: ClassVar[Mapping[str, Check]] = {}
+    late: ClassVar[bool] = False
+    """Whether it is built after the others, since it reads what they make."""
+
+    @classmethod
+    def wanted(cls, draft: Draft) -> bool:
+        """Whether a workbook of these images has the page at all."""
+        return True
 
     def build(self) -> None:
         """Add the page's tensors to the graph and give them places."""

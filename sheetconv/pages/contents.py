@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from sheetconv.pages.base import Page
+from sheetconv.pages.digits import offer_images
 from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
 from sheetconv.sheet.frame import LEFT, TOP
@@ -24,18 +23,13 @@ class Contents(Page):
 
     def words(self) -> dict[str, Any]:
         """The digit's source."""
-        picked = self.draft.picked
-        return {"source": picked.source, "image": picked.captions[0], "pages": len(self.draft.pages)}
+        return {**super().words(), "pages": len(self.draft.pages)}
 
     def build(self) -> None:
         """The digit, chosen among the images where the workbook has a page of them."""
         draft = self.draft
-        if any(page.kind == "digits" for page in draft.pages) and len(draft.picked.images) > 1:
-            images = draft.picked.images
-            draft.choice = self.stored("choice", np.ones(1), kind="input")
-            draft.images = self.stored(
-                "images", images if images.ndim == 4 else images[:, None], kind="input", signed=False
-            )
+        if offer_images(self) is not None:
+            assert draft.choice is not None
             self.put(draft.choice, TOP + 2, LEFT + _DIGIT, ACROSS)
         self.shown = self.digit()
         self.put(self.shown, TOP + 6, LEFT + _DIGIT, STAY, STAY, DOWN, ACROSS)

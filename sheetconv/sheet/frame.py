@@ -11,17 +11,20 @@ from sheetconv.sheet.settings import PageSettings
 
 TOP, LEFT = 3, 3
 """Row and column of a sheet's content: below the band and the links, right of the text column."""
+SCREEN = 1300  # pixels of cells across a laptop's screen of 1366
+TEXT = 300  # pixels of them for the text column
 
 
 class Frame(Maker):
     """One sheet's settings and measures: `unit` is the size of its cells in pixels, `columns` what its content takes."""
 
     unit: ClassVar[int] = 28
+    smallest: ClassVar[float] = 0.45
     columns: int = 30
 
     def __init__(self, draft: Draft, settings: PageSettings) -> None:
         super().__init__(draft, settings)
-        self.tall: dict[int, int] = {}
+        self.tall: dict[int, float] = {}
         """Rows that are taller than the others, in pixels of the screen; `build` may fill it."""
         self.breaks: list[int] = []
         """Rows with which a new sheet of paper begins; without any the page prints on one."""
@@ -37,7 +40,19 @@ class Frame(Maker):
 
     def words(self) -> dict[str, Any]:
         """Values for the {words} in the page's own text and questions."""
-        return {}
+        picked = self.draft.picked
+        return {
+            "title": self.draft.title,
+            "note": self.draft.note,
+            "source": picked.source,
+            "image": picked.captions[0],
+        }
+
+    @property
+    def zoom(self) -> float:
+        """The zoom at which the content fits the screen, not under `smallest`."""
+        content = max(1, self.columns * self.unit)
+        return int(min(1.0, max(self.smallest, (SCREEN - TEXT - 50) / content)) * 20) / 20
 
 
 def fill(text: str, values: Mapping[str, Any]) -> str:

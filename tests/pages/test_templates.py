@@ -19,9 +19,8 @@ LESSON = (folder() / "lesson.toml").read_text(encoding="utf-8")
 
 
 def test_every_kind_of_page_is_in_a_template() -> None:
-    """All but the page for any other network."""
-    used = {page.kind for name in ("lesson", "optimisers") for page in load(name).page}
-    assert used == set(kinds()) - {"network"}
+    used = {page.kind for name in names() for page in load(name).page}
+    assert used == set(kinds())
 
 
 @pytest.mark.parametrize(
