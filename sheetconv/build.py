@@ -40,6 +40,7 @@ class Request:
     seed: int = 0
     fuse_relu: bool | None = None
     pages: str | None = None
+    trust_template: bool = False
     force: bool = False
     verify: bool = True
     engine: str = "ironcalc"
@@ -62,7 +63,7 @@ def build(request: Request) -> Built:
     """
     from sheetconv.sheet.workbook import part, write_pages
 
-    check_target(request.output, force=request.force)
+    check_target(request.output, force=request.force, suffix=".xlsx")
     template = _template(request)
     if template.model or request.model:
         network, shape = _network(request, template)
@@ -82,10 +83,17 @@ def build(request: Request) -> Built:
 
 def _network(request: Request, template: Template) -> tuple[nn.Module, tuple[int, ...]]:
     """The network that the workbook is about, and the shape of its input without batch axis."""
-    from sheetconv.models import load_model
+    from sheetconv.models import is_file, load_model
 
+    if request.template and request.model and template.model:
+        raise UsageError("TEMPLATE and --model both name a network; give one of them")
+    if is_file(template.model) and not (request.model or request.trust_template):
+        raise UsageError(
+            f"the template {request.template} wants to run the Python file {template.model!r}; look at it, and "
+            "pass --trust-template if you trust it"
+        )
     template.model, own = request.model or template.model, template.model
-    module, known = load_model(template.model, _weights(request, template, own))
+    module, known = load_model(template.model, _weights(request, template, own), trusted=True)
     return module, _input_shape(request, known)
 
 
@@ -173,7 +181,7 @@ def _pixels(request: Request, template: Template, shape: tuple[int, ...]) -> Pic
         raise UsageError(
             f"the network takes {'×'.join(map(str, shape))}, not an image; give --input or --random-input"
         )
-    dataset = request.dataset or template.dataset or None
+    dataset = request.dataset if request.dataset is not None else template.dataset or None
     index = request.index
     if index is None and request.digit is None and request.image is None and template.index >= 0:
         index = template.index

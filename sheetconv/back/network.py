@@ -67,7 +67,7 @@ def open_network(what: str, weights: Path | None = None, page: str | None = None
         raise UsageError("--page chooses a sheet of a workbook")
     if path.is_dir():
         return _of_run(path, weights)
-    module, shape = load_model(what, weights)
+    module, shape = load_model(what, weights, trusted=True)
     return _of_module(what, module, shape, [])
 
 

@@ -79,7 +79,7 @@ def prepare_net(recipe: Recipe, seed: int, data: Data) -> nn.Module:
     """
     with random_kept():
         torch.manual_seed(seed)
-        module, shape = load_model(recipe.net)
+        module, shape = load_model(recipe.net, trusted=True)
         if shape is not None and tuple(shape) != image_shape(data.train):
             raise TrainingError(
                 f"the network {recipe.net} takes images of {_sizes(shape)} (channels×height×width), {data.train.source}"
