@@ -87,7 +87,7 @@ def find(target: str, where: str) -> Registered:
     """
     load()
     if target not in RULES:
-        names = sorted({t.split(".")[1] for t in RULES})
+        names = sorted({t.split(".")[1] for t in RULES if t.startswith("aten.")})
         raise UnsupportedOperator(
             f"operator {target} in {where} has no rule for spreadsheets; supported are: {', '.join(names)}"
         )
