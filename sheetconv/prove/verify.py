@@ -1,6 +1,7 @@
 """The proof that a workbook computes its function, leg by leg.
 
-*Live*: every activation cell holds a formula. *At this point*: what an engine recalculates, and the cached
+*Live*: every activation cell holds a formula. *By structure*: each formula is, in normal form, the one that the
+manifest's tensors have there. *At this point*: what an engine recalculates, and the cached
 values, against torch in float64 on the numbers in the cells. Inputs and parameters are read from the cells as
 they are now; torch runs the operators that the manifest names; an independent engine recalculates a copy of
 the file that has no cached values. The two share nothing but the file.
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from sheetconv.errors import UsageError, printable
+from sheetconv.formulas.source import Source
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Tensor
 from sheetconv.prove import account
@@ -23,9 +25,10 @@ from sheetconv.prove.cells import Sheets, blank, pick, read_manifest
 from sheetconv.prove.compare import CACHED, Comparison, compare
 from sheetconv.prove.engines import get
 from sheetconv.prove.reference import Reference
+from sheetconv.prove.structure import strange, structure
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.manifest import Manifest
-from sheetconv.xlsx.cells import Book, numbers
+from sheetconv.xlsx.cells import numbers
 
 __all__ = ["Comparison", "Report", "read_manifest", "resolve_device", "table", "verify"]
 
@@ -137,9 +140,9 @@ def verify(path: Path, engine: str = "ironcalc", device: str = "auto") -> Report
     where = resolve_device(device)
     program = get(engine)
     report = Report(str(path), engine)
-    with Book(path) as book:
-        manifest = read_manifest(book, path)
-        sheets = Sheets(book, path)
+    with Source(path) as source:
+        manifest = read_manifest(source.book, path)
+        sheets = Sheets(source.book, path)
         stored, typed = _typed(manifest, sheets, report)
         reference = Reference(manifest, path, where, typed)
         reference.refuse_random(stored)
@@ -147,6 +150,7 @@ def verify(path: Path, engine: str = "ironcalc", device: str = "auto") -> Report
         cached = {p.tensor: pick(sheets[p.sheet].values(*p.box()), p) for p in places}
         _live(manifest, sheets, report)
         _accounted(manifest, sheets, report)
+        _structure(manifest, sheets, source, report)
     blocks = program.evaluate(path, [(p.sheet, p.box()) for p in places])
     computed = {p.tensor: pick(block, p) for p, block in zip(places, blocks, strict=True)}
     _here(report, reference, places, stored, computed, cached)
@@ -182,6 +186,12 @@ def _accounted(manifest: Manifest, sheets: Sheets, report: Report) -> None:
         report.reasons += kind(manifest, sheets)
     report.reasons += account.twice(manifest)
     report.reasons += account.settings(sheets)
+
+
+def _structure(manifest: Manifest, sheets: Sheets, source: Source, report: Report) -> None:
+    found = structure(manifest, sheets, source)
+    report.reasons += strange(manifest)
+    report.legs.append(Leg("By structure", found.holds, "by structure", found.detail()))
 
 
 def _here(
