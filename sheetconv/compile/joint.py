@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from sheetconv.compile.capture import settle_views
-from sheetconv.compile.reference import run, schema
+from sheetconv.compile.reference import run
 from sheetconv.errors import ModelError, UnsupportedOperator
 from sheetconv.graph.expr import Read, substitute, tensors_read
 from sheetconv.graph.tensor import Graph, Operation, Tensor
@@ -256,13 +256,13 @@ class _Backward:
 
 
 def _with(operation: Operation, source: Tensor) -> Operation:
-    """The operation with that of `source` in the place of `source`."""
-    assert source.operation is not None
-    inner = source.operation
-    return Operation(operation.target, tuple(inner if a is source else a for a in operation.arguments))
+    """The operation with that of `source` in the place of `source`, at any depth."""
 
+    def resolved(value: Any) -> Any:
+        if value is source:
+            return source.operation
+        if isinstance(value, Operation):
+            return _with(value, source)
+        return [resolved(v) for v in value] if isinstance(value, list | tuple) else value
 
-def defaults(target: str, arguments: Sequence[Any]) -> tuple[Any, ...]:
-    """Arguments with the defaults of torch's schema behind them, as rules take them."""
-    declared = schema(target)[len(arguments) :]
-    return (*arguments, *(d.default_value if d.has_default_value() else None for d in declared))
+    return Operation(operation.target, tuple(resolved(a) for a in operation.arguments))

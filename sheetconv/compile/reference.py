@@ -16,7 +16,7 @@ from sheetconv.errors import WorkbookError
 from sheetconv.graph.tensor import Graph, Operation, Tensor
 from sheetconv.ops.registry import RULES, load
 
-_INTERMEDIATE = ("aten.var.correction", "aten.cos.default", "aten.flip.default")
+_INTERMEDIATE = ("aten.var.correction", "aten.cos.default", "aten.flip.default", "aten.remainder.Scalar")
 
 
 def _window(x: Any, row: Any, column: Any, height: int, width: int) -> Any:
