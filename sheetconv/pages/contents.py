@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from sheetconv.pages.base import Page
-from sheetconv.pages.digits import offer_images
-from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
-from sheetconv.sheet.frame import LEFT, TOP
 from sheetconv.xlsx.address import quoted
+
+if TYPE_CHECKING:
+    from sheetconv.sheet.canvas import Canvas
 
 _NAME, _DIGIT = 11, 33  # columns of a page's name; column of the digit, counted from the first of the content
 
@@ -23,19 +25,28 @@ class Contents(Page):
 
     def words(self) -> dict[str, Any]:
         """The digit's source."""
-        return {**super().words(), "pages": len(self.draft.pages)}
+        picked = self.draft.picked
+        return {"source": picked.source, "image": picked.captions[0], "pages": len(self.draft.pages)}
 
     def build(self) -> None:
         """The digit, chosen among the images where the workbook has a page of them."""
+        from sheetconv.sheet.canvas import LEFT, TOP
+
         draft = self.draft
-        if offer_images(self) is not None:
-            assert draft.choice is not None
+        if any(page.kind == "digits" for page in draft.pages) and len(draft.picked.images) > 1:
+            images = draft.picked.images
+            draft.choice = self.stored("choice", np.ones(1), kind="input")
+            draft.images = self.stored(
+                "images", images if images.ndim == 4 else images[:, None], kind="input", signed=False
+            )
             self.put(draft.choice, TOP + 2, LEFT + _DIGIT, ACROSS)
         self.shown = self.digit()
         self.put(self.shown, TOP + 6, LEFT + _DIGIT, STAY, STAY, DOWN, ACROSS)
 
     def draw(self, canvas: Canvas) -> None:
         """The list of pages, the digit, how to trace."""
+        from sheetconv.sheet.canvas import LEFT, TOP
+
         row = self._list(canvas, TOP, LEFT)
         row = max(row + 1, TOP + 6)
         canvas.title(row, LEFT, self.label("trace"))

@@ -11,7 +11,8 @@ import numpy as np
 import xlsxwriter
 
 from sheetconv.graph.expr import FloatArray
-from sheetconv.sheet.style import HEADING, OPTIONS, Styles
+from sheetconv.sheet.book import OPTIONS
+from sheetconv.sheet.style import HEADING, Styles
 
 NAME = "Receptive field"
 _CELL = 22  # pixels

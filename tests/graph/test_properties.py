@@ -15,7 +15,8 @@ from sheetconv.data.pick import Picked
 from sheetconv.graph.expr import evaluate
 from sheetconv.graph.index import Constant, Var, grid, split
 from sheetconv.prove.verify import verify
-from sheetconv.sheet.workbook import write_network
+from sheetconv.sheet.book import write_workbook
+from sheetconv.sheet.readme import About
 
 
 @st.composite
@@ -71,7 +72,7 @@ def check(stack: list[nn.Module], shape: tuple[int, ...], engine: str | None) ->
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "book.xlsx"
             picked = Picked(x, [None], ["random"], "random numbers", "a test")
-            write_network(path, graph, picked, "random")
+            write_workbook(path, graph, picked, About("random", "random", "random", []))
             report = verify(path, engine, "cpu")
         assert report.agrees, report.verdict()
         assert report.largest <= 1e-12
