@@ -10,11 +10,15 @@ import numpy as np
 
 from sheetconv.errors import DataError, UsageError, WorkbookError
 from sheetconv.files import check_target, replacing
-from sheetconv.template import Template, load
+from sheetconv.template import load, of_network
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from sheetconv.data.pick import Picked
+    from sheetconv.graph.tensor import Graph
     from sheetconv.prove.verify import Report
+    from sheetconv.sheet.settings import Template
 
 
 @dataclass
@@ -36,6 +40,7 @@ class Request:
     seed: int = 0
     fuse_relu: bool | None = None
     pages: str | None = None
+    trust_template: bool = False
     force: bool = False
     verify: bool = True
     engine: str = "ironcalc"
@@ -56,51 +61,57 @@ def build(request: Request) -> Built:
 
     Raises the errors of the steps, and `WorkbookError` when the proof fails.
     """
-    check_target(request.output, force=request.force)
-    template = _template(request)
-    if template.page:
-        return _build_pages(request, template)
-    if request.pages:
-        raise UsageError("--pages chooses pages of a template such as lesson; this one has a fixed set")
-    from sheetconv.models import load_model
-
-    module, known = load_model(request.model or template.model, _weights(request, template))
-    shape = _input_shape(request, known)
-    picked = _pixels(request, template, shape)
-    from sheetconv.compile.capture import capture
-    from sheetconv.compile.fuse import fuse_relu
-    from sheetconv.sheet.book import write_workbook
-    from sheetconv.sheet.readme import About
-
-    graph = capture(module, (1, *shape))
-    if request.fuse_relu if request.fuse_relu is not None else template.fuse_relu:
-        fuse_relu(graph)
-    name = request.model or template.model
-    source = f"{picked.captions[0]} ({picked.source})"
-    about = About(template.title or name, name, source, template.classes, template.note)
-    report = None
-    with replacing(request.output, force=request.force) as temporary:
-        write_workbook(temporary, graph, picked, about)
-        if request.verify:
-            report = _prove(temporary, request)
-    return Built(request.output, source, picked.reason, report)
-
-
-def _build_pages(request: Request, template: Template) -> Built:
     from sheetconv.sheet.workbook import part, write_pages
 
+    check_target(request.output, force=request.force, suffix=".xlsx")
+    template = _template(request)
+    if template.model or request.model:
+        network, shape = _network(request, template)
+    else:
+        _refuse_network_options(request)
+        network, shape = None, (1, 28, 28)
+    template.page = part(template.page, request.pages)
+    picked = _pixels(request, template, shape)
+    graph = _captured(request, template, network, shape) if network is not None else None
+    report = None
+    with replacing(request.output, force=request.force) as temporary:
+        write_pages(temporary, template, picked, graph)
+        if request.verify:
+            report = _prove(temporary, request)
+    return Built(request.output, f"{picked.captions[0]} ({picked.source})", picked.reason, report)
+
+
+def _network(request: Request, template: Template) -> tuple[nn.Module, tuple[int, ...]]:
+    """The network that the workbook is about, and the shape of its input without batch axis."""
+    from sheetconv.models import is_file, load_model
+
+    if request.template and request.model and template.model:
+        raise UsageError("TEMPLATE and --model both name a network; give one of them")
+    if is_file(template.model) and not (request.model or request.trust_template):
+        raise UsageError(
+            f"the template {request.template} wants to run the Python file {template.model!r}; look at it, and "
+            "pass --trust-template if you trust it"
+        )
+    template.model, own = request.model or template.model, template.model
+    module, known = load_model(template.model, _weights(request, template, own), trusted=True)
+    return module, _input_shape(request, known)
+
+
+def _captured(request: Request, template: Template, network: nn.Module, shape: tuple[int, ...]) -> Graph:
+    from sheetconv.compile.capture import capture
+    from sheetconv.compile.fuse import fuse_relu
+
+    graph = capture(network, (1, *shape))
+    if request.fuse_relu if request.fuse_relu is not None else template.fuse_relu:
+        fuse_relu(graph)
+    return graph
+
+
+def _refuse_network_options(request: Request) -> None:
     for option, value in (("--model", request.model), ("--weights", request.weights), ("--input", request.input),
                           ("--input-shape", request.input_shape)):  # fmt: skip
         if value is not None:
             raise UsageError(f"{option} does not go with a template of pages, which names its own networks")
-    template.page = part(template.page, request.pages)
-    picked = _pixels(request, template, (1, 28, 28))
-    report = None
-    with replacing(request.output, force=request.force) as temporary:
-        write_pages(temporary, template, picked)
-        if request.verify:
-            report = _prove(temporary, request)
-    return Built(request.output, f"{picked.captions[0]} ({picked.source})", picked.reason, report)
 
 
 def _prove(path: Path, request: Request) -> Report:
@@ -117,13 +128,13 @@ def _template(request: Request) -> Template:
     if request.template:
         return load(request.template)
     if request.model:
-        return Template(request.model, title=request.model)
+        return of_network(request.model)
     return load("lesson")
 
 
-def _weights(request: Request, template: Template) -> Path | None:
-    """The file asked for, or the weights that the template names (they fit the template's own model)."""
-    if request.weights is not None or not template.weights or request.model not in (None, template.model):
+def _weights(request: Request, template: Template, own: str) -> Path | None:
+    """The file asked for, or the weights that the template names (they fit the template's `own` model)."""
+    if request.weights is not None or not template.weights or template.model != own:
         return request.weights
     from sheetconv.models import shipped
 
@@ -170,7 +181,7 @@ def _pixels(request: Request, template: Template, shape: tuple[int, ...]) -> Pic
         raise UsageError(
             f"the network takes {'×'.join(map(str, shape))}, not an image; give --input or --random-input"
         )
-    dataset = request.dataset or template.dataset or None
+    dataset = request.dataset if request.dataset is not None else template.dataset or None
     index = request.index
     if index is None and request.digit is None and request.image is None and template.index >= 0:
         index = template.index

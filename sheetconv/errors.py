@@ -3,6 +3,21 @@
 The command line prints the message and leaves with ``exit_code``; it never shows a traceback for these.
 """
 
+import unicodedata
+
+
+def printable(text: object) -> str:
+    """Text that may come from a file, safe for a terminal: control and direction marks are spelt out.
+
+    ``printable("a\\x1b[2Kb")`` is ``a\\x1b[2Kb`` in visible characters. Lines stay lines.
+    """
+    return "".join(
+        c
+        if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else c.encode("unicode_escape").decode()
+        for c in str(text)
+    )
+
 
 class SheetconvError(Exception):
     """Base of all errors that a user can cause and cure."""

@@ -9,9 +9,14 @@ from pathlib import Path
 from sheetconv.errors import OutputError
 
 
-def check_target(path: Path, *, force: bool = False) -> None:
-    """Raise `OutputError` when `path` cannot become an output file (call before any long work)."""
+def check_target(path: Path, *, force: bool = False, suffix: str = "") -> None:
+    """Raise `OutputError` when `path` cannot become an output file (call before any long work).
+
+    With `suffix` its name must end so: a program that opens it goes by that.
+    """
     folder = path.parent
+    if suffix and path.suffix.lower() != suffix:
+        raise OutputError(f"{path}: the file's name must end with {suffix}")
     if path.is_dir():
         raise OutputError(f"{path} is a folder; give a file name")
     if not folder.is_dir():

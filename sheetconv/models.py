@@ -14,27 +14,50 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def load_model(name: str, weights: Path | None = None) -> tuple[nn.Module, tuple[int, ...] | None]:
+def load_model(
+    name: str, weights: Path | None = None, *, trusted: bool = False
+) -> tuple[nn.Module, tuple[int, ...] | None]:
     """The module called `name` (or ``path/to/file.py:name``) and its input shape where it is known.
 
-    A Python file is run: give only files that you trust. Raises `UsageError` for an unknown name and
-    `ModelError` for a file that fails or weights that do not fit.
+    A Python file is run, and only if `trusted` says that the user named it, not a file of someone's. Raises
+    `UsageError` for an unknown name or a file that is not trusted, `ModelError` for one that fails, and for
+    weights that do not fit.
     """
     from sheetconv.nets import INPUT_SHAPES, NETS, seeded
 
     if name in NETS:
         module: nn.Module = seeded(name)
         shape: tuple[int, ...] | None = INPUT_SHAPES[name]
-    elif ":" in name or name.endswith(".py"):
+    elif is_file(name):
+        if not trusted:
+            raise UsageError(
+                f"{name!r} is a Python file; such a file is run only if you name it on the command line yourself"
+            )
         module = _from_file(name)
-        shape = getattr(module, "input_shape", None)
+        shape = _declared_shape(name, module)
     else:
         raise UsageError(
             f"there is no model {name!r}; choose one of {', '.join(NETS)} or give path/to/file.py:name"
         )
     if weights is not None:
         load_weights(module, weights)
-    return module, tuple(shape) if shape else None
+    return module, shape
+
+
+def is_file(name: str) -> bool:
+    """Whether a model's name means an object in a Python file."""
+    return ":" in name or name.endswith(".py")
+
+
+def _declared_shape(name: str, module: nn.Module) -> tuple[int, ...] | None:
+    shape: Any = getattr(module, "input_shape", None)
+    if shape is None:
+        return None
+    if not isinstance(shape, list | tuple) or not all(type(size) is int and size > 0 for size in shape):
+        raise ModelError(
+            f"{name}: input_shape is {shape!r:.60}; give sizes without the batch, such as (1, 28, 28)"
+        )
+    return tuple(shape)
 
 
 def shipped(name: str) -> Path:
@@ -72,13 +95,17 @@ def _from_file(name: str) -> nn.Module:
         found = _guarded(f"{name} cannot be called without arguments", found)
     if not isinstance(found, nn.Module):
         raise ModelError(f"{name} gives a {type(found).__name__}, not a torch.nn.Module")
+    if any(tensor.is_meta for tensor in found.state_dict().values()):
+        raise ModelError(f"{name} has weights on the meta device, which hold no numbers; make it on the CPU")
     return found
 
 
 def _guarded(what: str, action: Callable[[], Any]) -> Any:
     try:
         return action()
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit in a model file is no end of ours
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{what}: {type(error).__name__}: {reason}") from error
 
@@ -104,11 +131,17 @@ def load_weights(module: nn.Module, path: Path) -> None:
     if unknown:
         raise ModelError(f"{path} holds {unknown[0]}, which the model does not have")
     for key, value in found.items():
+        if value.is_floating_point() != wanted[key].is_floating_point() or value.is_complex():
+            raise ModelError(f"{path}: {key} holds {_kind(value)}, the model expects {_kind(wanted[key])}")
         if value.shape != wanted[key].shape:
             raise ModelError(
                 f"{path}: {key} has shape {_sizes(value.shape)}, the model expects {_sizes(wanted[key].shape)}"
             )
     module.load_state_dict(found, strict=False)
+
+
+def _kind(value: Any) -> str:
+    return str(value.dtype).removeprefix("torch.")
 
 
 def _sizes(shape: Any) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,52 +13,17 @@ from typing import Any
 import sheetconv
 from sheetconv.errors import OutputError, TemplateError, UsageError
 from sheetconv.files import replacing
+from sheetconv.sheet.settings import Check, PageSettings, Template
 
 MAX_BYTES = 1_000_000
 MAX_PAGES = 100
 MAX_TEXT = 5_000
 SHEET_NAME = 31
-# The template whose pages are the models of all pages: what another leaves out is taken from here.
+# The template whose pages are the models of all pages: what another leaves out is taken from here, or where it has
+# no such page from the first template that does.
 MODEL = "lesson"
-
-Check = Callable[[Any], Any]
-"""Takes a value from TOML and returns it in the form that a page works with; raises ValueError ("must be …")."""
-
-
-@dataclass
-class PageSettings:
-    """What a template says of one page: `options` holds the keys that only its kind knows."""
-
-    kind: str
-    name: str = ""
-    title: str = ""
-    summary: str = ""
-    text: list[str] = field(default_factory=list)
-    questions: list[str] = field(default_factory=list)
-    points: list[str] = field(default_factory=list)
-    labels: dict[str, str] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Template:
-    """What a template may say; it needs `model` or pages, every other key is optional.
-
-    `weights` names trained weights that come with sheetconv; `fuse_relu` writes a ReLU that directly follows a
-    convolution or dense layer into the same cell; `texts` are the words that all pages share.
-    """
-
-    model: str = ""
-    weights: str = ""
-    title: str = ""
-    note: str = ""
-    dataset: str = ""
-    split: str = "train"
-    index: int = -1
-    classes: list[str] = field(default_factory=lambda: [str(i) for i in range(10)])
-    fuse_relu: bool = False
-    texts: dict[str, str] = field(default_factory=dict)
-    page: list[PageSettings] = field(default_factory=list)
+# The template whose pages a network gets that lists none of its own.
+PLAIN = "conv-example"
 
 
 def folder() -> Path:
@@ -109,6 +74,11 @@ def load(name: str) -> Template:
     return _Reader(path, text).template(data)
 
 
+def of_network(title: str, model: str = "") -> Template:
+    """The template of one network: read me, network, images."""
+    return _Reader(Path(title), "").template({"title": title, "model": model or title})
+
+
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -123,12 +93,18 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
 
 @cache
 def _models() -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-    """The shared texts and the first page of each kind in the template that all pages are modelled on."""
-    _, data = _read(folder() / f"{MODEL}.toml")
+    """The shared texts, and of each kind of page the first in the templates that come with sheetconv.
+
+    The template that all pages are modelled on comes first; a kind that it lacks is modelled on another's page.
+    """
+    texts: dict[str, str] = {}
     pages: dict[str, dict[str, Any]] = {}
-    for page in data.get("page", []):
-        pages.setdefault(page["kind"], page)
-    return data.get("texts", {}), pages
+    for name in sorted(names(), key=lambda name: (name != MODEL, name != PLAIN, name)):
+        _, data = _read(folder() / f"{name}.toml")
+        texts = texts or data.get("texts", {})
+        for page in data.get("page", []):
+            pages.setdefault(page["kind"], page)
+    return texts, pages
 
 
 class _Reader:
@@ -149,7 +125,8 @@ class _Reader:
             if key not in ("texts", "page"):
                 self._plain(key, value, kinds[key])
         values["texts"] = self._texts(data.get("texts", {}), _models()[0], "texts", "texts", None)
-        values["page"] = self._pages(data.get("page", []))
+        plain = _read(folder() / f"{PLAIN}.toml")[1]["page"] if values.get("model") else []
+        values["page"] = self._pages(data.get("page", plain))
         if not values.get("model") and not values["page"]:
             raise TemplateError(
                 f"{self.path}: the key model is missing; it names the network (or give [[page]] tables)"

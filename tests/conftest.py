@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+# Tests run side by side, one process a core: a second thread in each would only wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 _NEEDS = {

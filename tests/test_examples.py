@@ -16,6 +16,8 @@ from sheetconv.data.pick import pick
 from sheetconv.data.sources import BUILTIN_SIZES
 from sheetconv.models import load_model
 from sheetconv.nets.lesson import LEFT_EDGE, TOP_EDGE
+from sheetconv.pages.read_me import RIGHT
+from sheetconv.sheet.frame import TOP
 from sheetconv.xlsx.cells import Book
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,7 +57,7 @@ def test_the_workbook_predicts_what_the_network_does(digit: int, tmp_path: Path)
     with torch.no_grad():
         guess = model(torch.from_numpy(image.astype("float32")).reshape(1, 1, 28, 28)).argmax().item()
     with Book(path) as book:
-        assert book.cells("Read me").value(3, 8) == guess
+        assert book.cells("Read me").value(TOP + 1, RIGHT) == guess
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sheetconv import __version__
-from sheetconv.errors import SheetconvError
+from sheetconv.cli._ending import one_line
 
 
 class LazyGroup(click.Group):
@@ -40,13 +40,13 @@ class LazyGroup(click.Group):
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn our own errors into one line and an exit code."""
-        try:
-            return super().invoke(ctx)
-        except SheetconvError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(error.exit_code)
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Run a command line; whatever goes wrong ends with one line and an exit code."""
+        settings["standalone_mode"] = False
+        code = 0
+        with one_line():
+            code = super().main(*arguments, **settings)
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 def _summary(command: str) -> str:

@@ -39,6 +39,9 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
 @click.option("--pages", help="Only these pages of the template, by number or name: 2,3,Edges.")
 @click.option("--engine", default="ironcalc", show_default=True, help="Spreadsheet engine for the proof.")
 @click.option("--no-verify", is_flag=True, help="Do not prove the workbook after writing it.")
+@click.option(
+    "--trust-template", is_flag=True, help="Run the Python file that the template names as its model."
+)
 @click.option("--force", is_flag=True, help="Overwrite the output file.")
 def command(no_verify: bool, **options: Any) -> None:
     """Compile a network and a digit into a live, proven workbook.

@@ -19,6 +19,7 @@ def command(book: Path, engine: str, device: str, as_json: bool) -> None:
 
     Exit code 0 only if the recalculated and the cached values of all cells agree within 1e-9 of their scale.
     """
+    from sheetconv.errors import printable
     from sheetconv.prove.verify import table, verify
 
     report = verify(book, engine, device)
@@ -26,7 +27,7 @@ def command(book: Path, engine: str, device: str, as_json: bool) -> None:
         click.echo(json.dumps(report.as_dict(), default=str))
     else:
         for cells in report.overwritten:
-            click.echo(f"Note: {cells} were typed over.")
+            click.echo(printable(f"Note: {cells} were typed over."))
         click.echo(table(report))
         click.echo(report.verdict())
     sys.exit(0 if report.agrees else 1)

@@ -90,6 +90,10 @@ def find(name: str, split: str) -> Source:
 
     Raises `UsageError` for an unknown name or split, `DataError` where the data cannot be had.
     """
+    if not name.strip():
+        raise UsageError(
+            "the dataset's name is empty; give mnist, fashion-mnist, builtin, a hub id or a path"
+        )
     if name == "builtin":
         if split not in BUILTIN_SIZES:
             raise UsageError(f"unknown split {split!r} of builtin; choose train or test")

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.formula import relative_form
 from sheetconv.formulas.source import Source
+from sheetconv.xlsx.tokens import relative_form
 
 At = tuple[int, int]
 

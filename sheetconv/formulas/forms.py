@@ -16,9 +16,9 @@ import numpy as np
 
 from sheetconv.formulas import references
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.formula import is_address, tokens
 from sheetconv.formulas.references import FIXED, WHOLE, Cell, Piece, Reading
 from sheetconv.xlsx.a1 import COLUMNS, ROWS, column_number
+from sheetconv.xlsx.tokens import is_address, tokens
 
 if TYPE_CHECKING:
     from sheetconv.formulas.source import Source
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _REF = r"(?<![\w.$])(\$?)([A-Za-z]{1,3})(\$?)([1-9][0-9]{0,6})(?![\w.(])"
 _BARE = re.compile(_REF)
 _FULL = re.compile(
-    r"""("(?:[^"]|"")*"|'(?:[^']|'')*'!?|(?<![\w.$\]])[^\W\d][\w.]*(?::[^\W\d][\w.]*)?!)|""" + _REF
+    r"""("(?:[^"]|"")*"|'(?:[^']|'')*'!?|(?<![\w.$\]!])[^\W\d][\w.]*(?::[^\W\d][\w.]*)?!)|""" + _REF
 )
 _QUOTES = re.compile("[\"'!]")
 _NEVER_QUICK = re.compile(r"[\[#@]")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sheetconv.formulas import tables
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.formula import Token, box, is_address, is_name, tokens
+from sheetconv.xlsx.tokens import Token, box, is_address, is_name, tokens
 
 if TYPE_CHECKING:
     from sheetconv.formulas.source import Source

@@ -2,7 +2,7 @@
 
 Cells filled from one another share a *skeleton* (the text without its addresses) and differ in their *slots*
 (the addresses). A skeleton is parsed once, whatever the number of its cells. openpyxl's Tokenizer gives
-tokens only, as `sheetconv.formulas.formula` does, and leaves the grouping of operators to its caller; hence the
+tokens only, as `sheetconv.xlsx.tokens` does, and leaves the grouping of operators to its caller; hence the
 small parser here. Chains of one operator are flat, so only nesting makes a tree deep; the depth is bounded.
 """
 
@@ -14,8 +14,8 @@ from functools import cached_property
 
 from sheetconv.errors import LimitError
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.formula import Token, box, is_address, is_name, tokens
 from sheetconv.formulas.source import Cell, Source
+from sheetconv.xlsx.tokens import Token, box, is_address, is_name, tokens
 
 MOST_CHARACTERS = 8192
 MOST_DEPTH = 100

@@ -238,6 +238,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "SQRT": np.sqrt,
     "ABS": np.abs,
     "TANH": np.tanh,
+    "POWER": np.power,
     "SIN": np.sin,
     "COS": np.cos,
     "MAX": lambda *a: np.maximum.reduce(np.broadcast_arrays(*a)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,11 +16,10 @@ from sheetconv.nets import autoencoder
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import dataset, weights, whole
 from sheetconv.pages.pieces import put_maps
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 
 _NET = "autoencoder"
 _BIG, _ENCODE, _DECODE, _LAST = 0, 34, 80, 124  # first rows of the four bands
@@ -77,8 +76,6 @@ class Autoencoder(Page):
 
     def build(self) -> None:
         """The network on a garment, or on the workbook's digit; the squared errors and their mean; the example."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.left, self.top = LEFT, TOP
         self.garment = self._garment()
         net = autoencoder()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
+from typing import Any, ClassVar
 
 from sheetconv.pages.base import Page
+from sheetconv.pages.digits import offer_images
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
+from sheetconv.sheet.frame import LEFT, TOP
 from sheetconv.xlsx.address import quoted
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
 
 _NAME, _DIGIT = 11, 33  # columns of a page's name; column of the digit, counted from the first of the content
 
@@ -25,28 +23,19 @@ class Contents(Page):
 
     def words(self) -> dict[str, Any]:
         """The digit's source."""
-        picked = self.draft.picked
-        return {"source": picked.source, "image": picked.captions[0], "pages": len(self.draft.pages)}
+        return {**super().words(), "pages": len(self.draft.pages)}
 
     def build(self) -> None:
         """The digit, chosen among the images where the workbook has a page of them."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         draft = self.draft
-        if any(page.kind == "digits" for page in draft.pages) and len(draft.picked.images) > 1:
-            images = draft.picked.images
-            draft.choice = self.stored("choice", np.ones(1), kind="input")
-            draft.images = self.stored(
-                "images", images if images.ndim == 4 else images[:, None], kind="input", signed=False
-            )
+        if offer_images(self) is not None:
+            assert draft.choice is not None
             self.put(draft.choice, TOP + 2, LEFT + _DIGIT, ACROSS)
         self.shown = self.digit()
         self.put(self.shown, TOP + 6, LEFT + _DIGIT, STAY, STAY, DOWN, ACROSS)
 
     def draw(self, canvas: Canvas) -> None:
         """The list of pages, the digit, how to trace."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         row = self._list(canvas, TOP, LEFT)
         row = max(row + 1, TOP + 6)
         canvas.title(row, LEFT, self.label("trace"))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from sheetconv.graph.expr import Aggregate, Expr, Number, Select, call
 from sheetconv.graph.index import Var
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import array, number
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 
 PIXELS, WEIGHTS, OUTPUTS = "ABCDEFGHJ", "αβγδ", "PQRS"
 _FILLS = ("#FFC9C9", "#A5D8FF", "#B2F2BB", "#D0BFFF")
@@ -43,8 +42,6 @@ class Convolution(Page):
 
     def build(self) -> None:
         """Image, kernel, bias, the four outputs; the matrix, the flattened image and their product."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         top = TOP + 1
         self.image = self.stored("image", [[self.options["image"]]], kind="input")
         self.kernel = self.stored("kernel", [[self.options["kernel"]]])
@@ -101,8 +98,6 @@ class Convolution(Page):
 
     def draw(self, canvas: Canvas) -> None:
         """The blocks with their letters, the equations, the matrix, and what the chosen window lights up."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.pick = (TOP + 1, LEFT + _PICK)
         for column, key in ((_IMAGE, "image"), (_KERNEL, "kernel"), (_BIAS, "bias"), (_OUTPUT, "output")):
             canvas.title(TOP, LEFT + column, self.label(key))

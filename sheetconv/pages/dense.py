@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,12 +14,11 @@ from sheetconv.nets import ConvExample
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import weights, whole
 from sheetconv.pages.two_layers import TwoLayers, TwoLayersPage
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
+from sheetconv.sheet.frame import LEFT, TOP
 from sheetconv.sheet.layout import Place
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.settings import Check
 
 _TABLE = 17  # first column of the table of classes
 _COLUMNS = {"class": 0, "logit": 2, "shifted": 6, "exponential": 10, "probability": 14, "minus_ln": 19}
@@ -37,8 +36,6 @@ class Dense(Page):
 
     def build(self) -> None:
         """Pooled maps, weights, logits, the steps of softmax, the loss, the global pools, the counts."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.left, self.top, self.table = LEFT, TOP, LEFT + _TABLE
         state = self.options["weights"]
         self.maps = pooled_maps(self, state)

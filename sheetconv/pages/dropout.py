@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,12 +14,11 @@ from sheetconv.ops.compare import holds
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import number, weights, whole
 from sheetconv.pages.dense import Dense, pooled_maps
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
+from sheetconv.sheet.frame import LEFT, TOP
 from sheetconv.sheet.layout import Place
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.settings import Check
 
 DRAWS = 5
 _CLASSES, _SIDE, _CELLS = 10, 12, 288
@@ -44,8 +43,6 @@ class Dropout(Page):
 
     def build(self) -> None:
         """Choices, random numbers, mask, result; counts and sums; outputs without and with dropout."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.left, self.top = LEFT, TOP
         state = self.options["weights"]
         self._choices()

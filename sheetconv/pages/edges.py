@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sheetconv.graph.tensor import Operation
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import kernels, positions
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 
 _PANEL = 32  # first column beside the digit
 _KERNELS, _SUM, _BATCH = 9, 17, 26  # rows of the panel's blocks
@@ -32,8 +31,6 @@ class Edges(Page):
 
     def build(self) -> None:
         """Digit and kernels, the chosen window and its products, four maps, the shapes of a whole batch."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.left, self.top, self.side = LEFT, TOP, LEFT + _PANEL
         self.image = self.digit()
         self.put(self.image, TOP + 2, LEFT + 1, STAY, STAY, DOWN, ACROSS)

@@ -12,8 +12,8 @@ from sheetconv.graph.index import Var
 from sheetconv.graph.tensor import Tensor
 from sheetconv.pages.base import Page
 from sheetconv.pages.chain import Chain, Layer, always, layers_of, spatial
-from sheetconv.sheet.canvas import LEFT
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
+from sheetconv.sheet.frame import LEFT
 from sheetconv.sheet.layout import Place
 
 if TYPE_CHECKING:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from sheetconv.graph.expr import Aggregate, Expr, Number, call
 from sheetconv.graph.index import Var
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import array, whole
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 
 _PANEL = 31  # first column beside the digit
 _PART, _COUNTS = 6, 22  # rows of the panel's blocks
@@ -36,8 +35,6 @@ class Im2col(Page):
 
     def build(self) -> None:
         """Digit, kernel, matrix, product, both maps and their difference, the readable part, the counts."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.left, self.top, self.side = LEFT, TOP, LEFT + _PANEL
         self.image = self.digit()
         self.kernel = self.stored("kernel", [[self.options["kernel"]]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,12 +13,11 @@ import sheetconv
 from sheetconv.graph.expr import Aggregate
 from sheetconv.graph.index import Var
 from sheetconv.pages.base import Page
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import DOWN
-from sheetconv.template import Check
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 from sheetconv.train.callback import HOOKS, STEPS
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
 
 _LOG = 31  # first column of the log
 _WIDE = 5  # columns of a number there
@@ -51,8 +50,6 @@ class LearnerPage(Page):
 
     def build(self) -> None:
         """The log, a column for each figure, and its best epoch."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.left, self.top = LEFT, TOP
         log = self.options["history"]
         self.log = {key: self.stored(f"log {key}", log[:, i], kind="input") for i, key in enumerate(_COLUMNS)}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from sheetconv.graph.expr import Aggregate, Expr
 from sheetconv.graph.index import Var
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import answers, rows
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import DOWN
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 
 _MEAN = 0  # first row of the first block
 _VALUE, _SIZE, _PRODUCT = 6, 11, 16  # columns of the first block
@@ -33,8 +32,6 @@ class Metrics(Page):
 
     def build(self) -> None:
         """Products, sums and means of the batches; hits, accuracies and their means."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.left, self.top = LEFT, TOP
         self._means()
         self.accuracy = self.top + _MEAN + len(self.options["batches"]) + 10

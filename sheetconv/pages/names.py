@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,11 +11,10 @@ from sheetconv.graph.expr import Expr
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import wholes
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 
 _AXES = "nchw"
 _FILLS = ("#FFE3E3", "#D3F9D8", "#D0EBFF", "#FFF3BF")
@@ -32,8 +31,6 @@ class Names(Page):
 
     def build(self) -> None:
         """The tensor, the chosen indices, both lines of memory, both offsets, the element found by them."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.left, self.top = LEFT, TOP
         self.columns = max(26, int(np.prod(self.options["shape"])) + 2)
         self.shape = n, c, h, w = tuple(self.options["shape"])

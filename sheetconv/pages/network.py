@@ -1,6 +1,7 @@
-"""network: any of the networks for 28×28 images on the workbook's digit, laid out from left to right.
+"""network: a whole network with its parameters beside the layers that use them, laid out from left to right.
 
-It is no page of the lesson, but may be added to a template of one's own:
+It shows the workbook's own network (`model` in a template, or --model), or one of those for 28×28 images beside
+other pages:
 
     [[page]]
     kind = "network"
@@ -11,24 +12,30 @@ It is no page of the lesson, but may be added to a template of one's own:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from sheetconv.errors import SheetconvError, UsageError
+from sheetconv.graph.tensor import Graph, Tensor
 from sheetconv.models import load_model, shipped
 from sheetconv.nets import INPUT_SHAPES
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import one_of, switch
-from sheetconv.sheet.layout import arrange
-from sheetconv.sheet.network import NetworkSheet
-from sheetconv.template import Check
+from sheetconv.pages.digits import offer_images
+from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.layout import FIRST_SHELF, NAME_SIZE, TEXT_SIZE, TITLE_ROWS, Band, arrange, defined_name
+from sheetconv.sheet.settings import Check
+from sheetconv.sheet.style import ACTIVATION, HEADING, NEGATIVE, PADDING, POSITIVE
+from sheetconv.xlsx.address import area, quoted
 
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+MAX_NAMES = 4000
+_TITLES = (44, 32, 32)  # pixels of the rows with a layer's name, operator and shape
+_LINKS = 560  # pixels of the screen that the links take before the choice of an image
+_SHORT = {"running_mean": "mean", "running_var": "variance"}
 
 
 def _weights(value: Any) -> Any:
     """The name of weights that come with sheetconv, or nothing for random ones."""
-    from sheetconv.errors import SheetconvError
-
     if not isinstance(value, str):
         raise ValueError(f"must be the name of weights, not {value!r:.40}")
     try:
@@ -38,32 +45,137 @@ def _weights(value: Any) -> Any:
 
 
 class NetworkPage(Page):
-    """A network captured whole, with its parameters beside the layers that use them."""
+    """A network captured whole; the workbook's own keeps its layers' names, others have the page's in front."""
 
     kind: ClassVar[str] = "network"
     unit: ClassVar[int] = 28
+    smallest: ClassVar[float] = 0.3
     keys: ClassVar[Mapping[str, Check]] = {
         "net": one_of(*(name for name, shape in INPUT_SHAPES.items() if shape == (1, 28, 28))),
         "weights": _weights,
         "fuse_relu": switch,
     }
 
-    def build(self) -> None:
-        """Capture the network on the digit and lay it out below the page's heading."""
-        from sheetconv.sheet.canvas import LEFT, TOP
+    def words(self) -> dict[str, Any]:
+        """What the network is, and where its image comes from."""
+        return {**super().words(), "operators": len(self.layout.bands)}
 
-        module, _ = load_model(self.options.get("net", "conv-example"), self.options.get("weights"))
-        self.network = self.net("", module, fuse=self.options.get("fuse_relu", False))
+    def build(self) -> None:
+        """Lay the network out below the page's heading, with the choice of the image above it."""
+        self.choice = offer_images(self)
+        self.network = self._network()
         self.layout = arrange(self.network, self.name)
-        self.layout.move(TOP - 2, LEFT - 1)
+        self.layout.move(TOP - FIRST_SHELF, LEFT - 1)
         self.draft.places |= self.layout.places
-        self.columns = self.layout.columns - LEFT
+        self.columns = max(24, self.layout.columns - LEFT)
+        if self.choice is not None:
+            self.put(self.choice, 1, LEFT + round(_LINKS / (self.unit * self.zoom)), (0, 1))
+        for top in {band.row for band in self.layout.bands}:
+            self.tall |= {top + i: pixels * self.zoom for i, pixels in enumerate(_TITLES)}
+
+    def _network(self) -> Graph:
+        fuse, own = self.options.get("fuse_relu", False), self.draft.network
+        if "net" not in self.options and own is not None:
+            if self.draft.images is not None and self.choice is not None:
+                self.choice.name, self.draft.images.name = "pick", "images"
+            return self.taken(own, "", bare=True, fuse=fuse)
+        module, _ = load_model(self.options.get("net", "conv-example"), self.options.get("weights"))
+        if self.draft.picked.images.shape[-2:] != (28, 28):
+            raise UsageError(f"page {self.name}: its network takes images of 28×28")
+        return self.net("", module, fuse=fuse)
 
     def draw(self, canvas: Canvas) -> None:
-        """All layers with their titles."""
-        drawn = NetworkSheet(
-            canvas.book, canvas.styles, self.network, self.layout, self.draft.places, canvas.values,
-            "", self.name, True, canvas.sheet,
-        )  # fmt: skip
-        drawn.bands()
+        """All layers with their titles, the legend, the choice, and names for the planes."""
+        for band in self.layout.bands:
+            for tensor in [*band.parameters, band.tensor]:
+                canvas.tensor(tensor, self._scale(tensor), size=7)
+                self._tile_titles(canvas, tensor, band.row)
+            self._band_titles(canvas, band)
+        self._legend(canvas)
+        self._names(canvas)
+        if self.choice is not None:
+            self._choice(canvas, self.choice)
+        if len({band.row for band in self.layout.bands}) == 1:  # else only links and choice stay in sight
+            canvas.sheet.freeze_panes(TOP + TITLE_ROWS, 0)
         canvas.grow(self.layout.rows)
+
+    def _scale(self, tensor: Tensor) -> str:
+        """The colours of a tensor's cells; one number alone has none."""
+        if tensor.kind == "input":
+            pixels = len(tensor.shape) == 4 and tensor.shape[1] == 1 and not tensor.signed
+            return "pixels" if pixels else "signed"
+        if tensor.size == 1:
+            return ""
+        return "signed" if tensor.kind == "parameter" or tensor.signed else "activation"
+
+    def _choice(self, canvas: Canvas, choice: Tensor) -> None:
+        place = self.draft.places[choice]
+        canvas.choice(choice, range(1, len(self.draft.picked.captions) + 1))
+        label = {
+            "bold": True,
+            "align": "right",
+            "valign": "vcenter",
+            "font_color": HEADING,
+            "bg_color": canvas.BAND,
+        }
+        canvas.sheet.write_string(1, place.column - 1, self.label("choose"), canvas.style(12, **label))
+        canvas.captions(1, place.column + 3, choice, bg_color=canvas.BAND)
+
+    def _band_titles(self, canvas: Canvas, band: Band) -> None:
+        tensor, text, write = band.tensor, canvas.styles.text, canvas.sheet.write_string
+        column = self.draft.places[tensor].column
+        name = tensor.name.removeprefix(f"{self.name}.")
+        write(band.row, column, name, text(NAME_SIZE, bold=True, font_color=HEADING))
+        write(band.row + 1, column, tensor.operator, text(TEXT_SIZE))
+        write(band.row + 2, column, sizes(tensor.shape[1:] or tensor.shape), text(TEXT_SIZE))
+        for parameter in band.parameters:
+            place = self.draft.places[parameter]
+            name = parameter.name.rpartition(".")[2]
+            name = _SHORT.get(name, name)  # two cells of room
+            write(band.row + 1, place.column, name[:30], text(10, italic=True))
+            if place.width > 2:
+                write(band.row + 2, place.column, sizes(parameter.state_shape), text(10))
+
+    def _tile_titles(self, canvas: Canvas, tensor: Tensor, top: int) -> None:
+        place = self.draft.places[tensor]
+        style = canvas.styles.text(9, font_color="#52606D")
+        planes = place.planes()
+        if len(planes) < 2 or tensor.placement == "channel":
+            return
+        for index, (r0, c0, _, c1) in planes:
+            row = r0 - place.margin[0] - 1
+            if row < top + TITLE_ROWS:
+                continue
+            if tensor.kind == "parameter":
+                text = ",".join(map(str, index))
+            else:
+                text = self.label("channel", number=index[-1]) if c1 - c0 >= 2 else str(index[-1])
+            canvas.sheet.write_string(row, c0, text, style)
+
+    def _names(self, canvas: Canvas) -> None:
+        made = 0
+        for tensor, place in self.layout.places.items():
+            planes = place.planes()
+            if tensor.placement == "channel" and len(planes) > 1:
+                continue
+            for index, box in planes[: MAX_NAMES - made]:
+                lead = index[1:] if tensor.kind != "parameter" else index
+                target = f"={quoted(place.sheet)}!{area(*box, absolute=True)}"
+                canvas.book.define_name(defined_name(tensor.name, lead), target)
+                made += 1
+
+    def _legend(self, canvas: Canvas) -> None:
+        dark = {"font_color": "#FFFFFF"}
+        looks = {"pixel": ("#444444", dark), "activation": (ACTIVATION, {}), "positive": (POSITIVE, {}),
+                 "negative": (NEGATIVE, {}), "padding": (PADDING, {})}  # fmt: skip
+        row = canvas.free
+        for key, (fill, more) in looks.items():
+            if key != "pixel" or any(self._scale(t) == "pixels" for t in self.network.inputs):
+                row = canvas.paragraph(
+                    row, self.label(key), bg_color=fill, indent=1, valign="vcenter", **more
+                )
+
+
+def sizes(shape: tuple[int, ...]) -> str:
+    """A shape as people write it, without the batch axis: 2×26×26."""
+    return "×".join(map(str, shape)) if shape else "1"

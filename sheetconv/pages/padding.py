@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from sheetconv.graph.expr import Expr, call
 from sheetconv.graph.tensor import Tensor
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import array, rows, whole
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 
 _INPUT, _KERNEL, _OUTPUT = 1, 13, 20  # columns of an example's blocks
 _SIZES = 30  # first column of the calculator
@@ -53,8 +52,6 @@ class Padding(Page):
 
     def build(self) -> None:
         """Both examples and the sizes."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.examples = [
             self._example("padded", TOP, padding=2, stride=1),
             self._example("strided", TOP + _SECOND, padding=1, stride=2),
@@ -68,8 +65,6 @@ class Padding(Page):
         self.put(self.same, TOP + 4, LEFT + _SIZES + 6 * _WIDTH + 2, DOWN)
 
     def _example(self, key: str, row: int, padding: int, stride: int) -> _Example:
-        from sheetconv.sheet.canvas import LEFT
-
         image = self.stored(f"{key} image", [[self.options["image"]]], kind="input")
         kernel = self.stored(f"{key} kernel", [[self.options[f"{key}_kernel"]]])
         out = self.apply(
@@ -116,7 +111,6 @@ class Padding(Page):
 
     def _draw_example(self, canvas: Canvas, example: _Example) -> None:
         from sheetconv.pages.pieces import inside
-        from sheetconv.sheet.canvas import LEFT
 
         row, pad = example.row, example.padding
         canvas.title(row, LEFT + _INPUT, self.label(example.key))
@@ -144,8 +138,6 @@ class Padding(Page):
         canvas.tensor(example.out, form="General", size=10, properties={"bg_color": "#DCEBF5", "bold": True})
 
     def _draw_sizes(self, canvas: Canvas) -> None:
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         left = LEFT + _SIZES
         canvas.title(TOP, left, self.label("calculator"), self.label("formula"))
         for number, key in enumerate(("size", "kernel_size", "padding_size", "stride_size", "dilation_size")):

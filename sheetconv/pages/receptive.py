@@ -21,8 +21,9 @@ from sheetconv.pages.grids import (
     USED,
     Section,
 )  # fmt: skip
-from sheetconv.sheet.canvas import LEFT, TOP, Canvas
-from sheetconv.template import Check
+from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 from sheetconv.xlsx.address import area
 
 MUTED = "#52606D"

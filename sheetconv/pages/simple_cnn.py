@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,11 +14,10 @@ from sheetconv.models import load_model
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import weights, whole
 from sheetconv.pages.pieces import put_maps
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 
 _NET = "simple-cnn"
 _PANEL = 32  # first column beside the digit
@@ -41,8 +40,6 @@ class SimpleCnn(Page):
 
     def build(self) -> None:
         """The network, the softmax of its scores, the table of layers, the counts."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.left, self.top, self.side = LEFT, TOP, LEFT + _PANEL
         module, _ = load_model(_NET)
         module.load_state_dict(self.options["weights"])

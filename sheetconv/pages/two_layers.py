@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -12,11 +12,10 @@ from sheetconv.graph.tensor import Tensor
 from sheetconv.nets import ConvExample
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import kernels, weights, whole
+from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import ACROSS, DOWN, STAY
-from sheetconv.template import Check
-
-if TYPE_CHECKING:
-    from sheetconv.sheet.canvas import Canvas
+from sheetconv.sheet.frame import LEFT, TOP
+from sheetconv.sheet.settings import Check
 
 _PANEL = 32
 _FIRST, _SECOND, _POOLS = 34, 65, 94  # rows of the maps
@@ -51,8 +50,6 @@ class TwoLayersPage(Page):
 
     def build(self) -> None:
         """The network with its kernels beside the digit and its maps below."""
-        from sheetconv.sheet.canvas import LEFT, TOP
-
         self.left, self.top, self.side = LEFT, TOP, LEFT + _PANEL
         net = ConvExample()
         net.load_state_dict(self.options["weights"])

@@ -14,24 +14,22 @@ from typing import Any
 import numpy as np
 
 from sheetconv.graph.expr import FloatArray
+from sheetconv.graph.index import IntArray
 from sheetconv.graph.tensor import Tensor
-from sheetconv.pages.base import Page
 from sheetconv.sheet import measure
 from sheetconv.sheet.draft import Draft
 from sheetconv.sheet.formula import Printer
+from sheetconv.sheet.frame import LEFT, TEXT, TOP, Frame, fill
 from sheetconv.sheet.layout import Place
-from sheetconv.sheet.network import write_margin
 from sheetconv.sheet.stream import BulkSheet
 from sheetconv.sheet.style import HEADING, INK, LINK, Box, Styles, colour, pattern
 from sheetconv.xlsx.address import area, cell, quoted
 
-TOP, LEFT = 3, 3
-SCREEN = 1300  # pixels of cells across a laptop's screen of 1366
 A3 = (1440, 1000)  # pixels that a landscape sheet takes at full size
-TEXT = 300  # pixels of them for the text column
-MUTED, BAND, ASK, PICK = "#52606D", "#E3EBF2", "#FFF7E0", "#FFE99A"
+MUTED, ASK, PICK = "#52606D", "#FFF7E0", "#FFE99A"
 SERIES = ("#3FA7CC", "#E8590C")  # the colours of a chart's series
 CHOSEN = "#E8590C"  # the colour of what a selector has chosen
+MAX_BOXES = 2000
 
 Properties = Mapping[str, Any]
 
@@ -43,17 +41,19 @@ class Canvas:
     """A number format for pixels in small cells: 0, .53, 1."""
     MAP = "[=0]0;0.0"
     """A number format for maps in small cells."""
+    BAND = "#E3EBF2"
+    """The colour behind the links."""
 
     def __init__(
-        self, book: Any, styles: Styles, draft: Draft, page: Page, values: Mapping[Tensor, FloatArray]
+        self, book: Any, styles: Styles, draft: Draft, page: Frame, values: Mapping[Tensor, FloatArray]
     ) -> None:
         self.book, self.styles, self.draft, self.page, self.values = book, styles, draft, page, values
         self.sheet: BulkSheet = book.add_worksheet(page.name, worksheet_class=BulkSheet)
         self.sheet.book_styles = styles
         self.printer = Printer(draft.places, page.name)
-        content = page.columns * page.unit
-        self.zoom = min(1.0, max(0.45, (SCREEN - TEXT - 50) / content))
-        self.zoom = int(self.zoom * 20) / 20
+        self.zoom = page.zoom
+        self.free = TOP
+        """First row of the text column that is free."""
         self.bottom = TOP
         self.printed: int | None = None
 
@@ -79,22 +79,24 @@ class Canvas:
         sheet.set_zoom(round(self.zoom * 100))
         sheet.freeze_panes(2, 0)
         sheet.set_row_pixels(0, self.px(40), self.styles.get(bg_color=HEADING))
-        sheet.set_row_pixels(1, self.px(26), self.styles.get(bg_color=BAND))
+        sheet.set_row_pixels(1, self.px(26), self.styles.get(bg_color=self.BAND))
         for row, pixels in page.tall.items():
             sheet.set_row_pixels(row, self.px(pixels))
         title = self.style(18, bold=True, font_color="#FFFFFF", bg_color=HEADING, valign="vcenter")
-        sheet.write_string(0, 1, page.settings.title or page.name, title)
+        sheet.write_string(0, 1, fill_in(page, page.settings.title) or page.name, title)
         self._links()
-        row = self.paragraph(TOP, "\n\n".join(fill_in(page, p) for p in page.settings.text))
+        paragraphs = [text for p in page.settings.text if (text := fill_in(page, p))]
+        row = self.paragraph(TOP, "\n\n".join(paragraphs))
         if page.settings.questions:
             asked = "\n\n".join(fill_in(page, q) for q in page.settings.questions)
             box = {"bg_color": ASK, "border": 1, "border_color": "#F0D58A", "indent": 1, "valign": "vcenter"}
-            self.paragraph(row + 1, f"{page.shared('try')}  {asked}", **box)
+            row = self.paragraph(row + 1, f"{page.shared('try')}  {asked}", **box)
+        self.free = row + 1
 
     def _links(self) -> None:
         pages = self.draft.pages
         here = pages.index(self.page)
-        style = self.style(10, bold=True, font_color=LINK, bg_color=BAND, valign="vcenter")
+        style = self.style(10, bold=True, font_color=LINK, bg_color=self.BAND, valign="vcenter")
         column = LEFT
         if here:
             before = pages[here - 1]
@@ -215,26 +217,27 @@ class Canvas:
         }  # fmt: skip
         formulas = self.printer.formulas(tensor) if tensor.expr is not None else None
         rows, columns = (a.reshape(-1) for a in np.broadcast_arrays(*place.cells()))
-        groups: dict[tuple[tuple[str, Any], ...], list[int]] = {}
-        for number, index in enumerate(np.ndindex(*tensor.shape)):
-            more = properties(*index) if callable(properties) else (properties or {})
-            groups.setdefault(tuple(sorted({**base, **more}.items())), []).append(number)
         flat = values.reshape(-1)
         down, across = span if isinstance(span, tuple) else (1, span)
-        for chosen, numbers in groups.items():
-            style = self.styles.get(**dict(chosen))
-            for r, c in zip(rows[numbers].tolist(), columns[numbers].tolist(), strict=True):
-                self.sheet.merge_around((r, c, r + down - 1, c + across - 1), style)
+        for chosen, numbers in _looks(tensor, base, properties):
+            style = self.styles.get(**chosen)
+            if (down, across) != (1, 1):
+                for r, c in zip(rows[numbers].tolist(), columns[numbers].tolist(), strict=True):
+                    self.sheet.merge_around((r, c, r + down - 1, c + across - 1), style)
             at = rows[numbers].tolist(), columns[numbers].tolist()
             if formulas is None:
                 self.sheet.add_numbers(*at, flat[numbers].tolist(), style)
             else:
-                self.sheet.add_formulas(*at, [formulas[n] for n in numbers], flat[numbers].tolist(), style)
+                self.sheet.add_formulas(
+                    *at, [formulas[n] for n in numbers.tolist()], flat[numbers].tolist(), style
+                )
         boxes = [box for _, box in place.planes()]
         if any(place.margin):
             write_margin(self.sheet, self.styles, boxes, place.margin)
         if scale:
             # merged cells count whole: a scale over their first cells alone would be drawn in part
+            many = len(boxes) > MAX_BOXES  # a column of single cells, say: one scale over its whole box
+            boxes = [place.box()] if many else boxes
             wide = [(r0, c0, r1 + down - 1, c1 + across - 1) for r0, c0, r1, c1 in boxes]
             colour(self.sheet, wide, scale)
         self.grow(place.box()[2] + down + place.margin[2])
@@ -264,17 +267,26 @@ class Canvas:
         self.sheet.data_validation(*self.draft.places[tensor].box(), {**rule, **error})
 
     def formula(
-        self, row: int, column: int, text: str, value: Any, size: float = 11, span: int = 1, **properties: Any
+        self,
+        row: int,
+        column: int,
+        text: str,
+        value: Any,
+        size: float = 11,
+        span: int = 1,
+        rows: int = 1,
+        **properties: Any,
     ) -> None:
         """A formula beside the tensors, such as the caption of what is chosen; `value` is its present result.
 
         A number needs a `span` of columns that is wide enough for it; a text reaches over what is blank.
         """
         style = self.style(size, valign="vcenter", **properties)
+        row, column = int(row), int(column)
         if span > 1:
-            self.sheet.merge_range(row, column, row, column + span - 1, "", style)
+            self.sheet.merge_range(row, column, row + rows - 1, column + span - 1, "", style)
         self.sheet.write_formula(row, column, f"={text}", style, value)
-        self.grow(row + 1)
+        self.grow(row + rows)
 
     def limit(self, tensor: Tensor, low: int, high: int) -> None:
         """Let the cells of a tensor take whole numbers from `low` to `high` only."""
@@ -293,11 +305,24 @@ class Canvas:
         self.sheet.data_validation(row, column, row, column, {"validate": "list", "source": list(letters)})
         self.grow(row + 1)
 
-    def captions(self, row: int, column: int, pick: Tensor) -> None:
+    def merged(self, row: int, column: int, span: int, value: str | int, style: Any, link: str = "") -> None:
+        """A text (perhaps with a link) or a number over `span` columns."""
+        row, column = int(row), int(column)
+        if span > 1:
+            self.sheet.merge_range(row, column, row, column + span - 1, "", style)
+        if link:
+            self.sheet.write_url(row, column, link, style, str(value))
+        elif isinstance(value, str):
+            self.sheet.write_string(row, column, value, style)
+        else:
+            self.sheet.write_number(row, column, value, style)
+        self.grow(row + 1)
+
+    def captions(self, row: int, column: int, pick: Tensor, **properties: Any) -> None:
         """The caption of the chosen image, looked up by a formula that holds all captions."""
         texts = [c.replace('"', '""') for c in self.draft.picked.captions]
         listed = ",".join(f'"{t}"' for t in texts)
-        self.formula(row, column, f"CHOOSE({self.address(pick, 0)},{listed})", texts[0])
+        self.formula(row, column, f"CHOOSE({self.address(pick, 0)},{listed})", texts[0], **properties)
 
     def at(self, place_row: int, place_column: int, *, row: bool = True, column: bool = True) -> str:
         """The address of a cell of this page, absolute unless `row` or `column` is off."""
@@ -387,6 +412,12 @@ class Canvas:
         named = [(name, box, look) for (name, box), look in zip(series, looks, strict=False)]
         self._chart("line", title, steps, named, at, size, {"min": least, "num_format": form})
 
+    def path(self, title: str, x: Box, y: Box, at: tuple[int, int], size: tuple[int, int]) -> None:
+        """A native scatter chart of points (x, y) joined in their order."""
+        look = {"line": {"color": SERIES[0], "width": 1.5}, "marker": {"type": "circle", "size": 4,
+                "fill": {"color": SERIES[1]}, "border": {"color": SERIES[1]}}}  # fmt: skip
+        self._chart("scatter", title, x, [(title, y, look)], at, size, {"num_format": "0.0"})
+
     def _chart(
         self,
         kind: str,
@@ -418,13 +449,39 @@ class Canvas:
         return self.draft.places[tensor]
 
 
+def _looks(
+    tensor: Tensor, base: Mapping[str, Any], properties: Properties | Callable[..., Properties] | None
+) -> list[tuple[dict[str, Any], IntArray]]:
+    """The formats of a tensor's cells, each with the numbers of its cells."""
+    if not callable(properties):
+        return [({**base, **(properties or {})}, np.arange(tensor.size))]
+    groups: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+    for number, index in enumerate(np.ndindex(*tensor.shape)):
+        groups.setdefault(tuple(sorted({**base, **properties(*index)}.items())), []).append(number)
+    return [(dict(chosen), np.array(numbers)) for chosen, numbers in groups.items()]
+
+
+def write_margin(
+    sheet: BulkSheet, styles: Styles, boxes: Sequence[Box], margin: tuple[int, int, int, int]
+) -> None:
+    """Grey cells around each plane: blank, so 0 to a convolution and nothing to a maximum."""
+    top, left, bottom, right = margin
+    rows, columns = [], []
+    for r0, c0, r1, c1 in boxes:
+        for row in range(r0 - top, r1 + bottom + 1):
+            inside = r0 <= row <= r1
+            for column in range(c0 - left, c1 + right + 1):
+                if not (inside and c0 <= column <= c1):
+                    rows.append(row)
+                    columns.append(column)
+    sheet.add_blanks(rows, columns, styles.padding())
+
+
 def _fixed(address: str, row: bool, column: bool) -> str:
     _, letters, digits = address.split("$")
     return f"{'$' * column}{letters}{'$' * row}{digits}"
 
 
-def fill_in(page: Page, text: str) -> str:
+def fill_in(page: Frame, text: str) -> str:
     """A text of the page with its own words filled in."""
-    from sheetconv.pages.base import fill
-
     return fill(text, page.words())

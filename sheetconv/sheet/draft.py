@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from sheetconv.data.pick import Picked
-from sheetconv.graph.expr import Expr, FloatArray
+from sheetconv.errors import ModelError
+from sheetconv.graph.expr import Call, Expr, FloatArray
 from sheetconv.graph.expr import evaluate as evaluate_expr
 from sheetconv.graph.tensor import Graph, Operation, Tensor, look_through
-from sheetconv.sheet.digits import chosen
 from sheetconv.sheet.layout import Place
-from sheetconv.template import PageSettings
+from sheetconv.sheet.settings import PageSettings
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from sheetconv.pages.base import Page
 
 Step = tuple[int, int]
 STAY, DOWN, ACROSS = (0, 0), (1, 0), (0, 1)
@@ -37,38 +36,51 @@ class Draft:
     picked: Picked
     texts: Mapping[str, str]
     title: str = ""
+    note: str = ""
+    classes: Sequence[str] = ()
+    network: Graph | None = None
+    """The network that the whole workbook is about, captured; pages may bring further ones."""
     graph: Graph = field(default_factory=lambda: Graph([], [], []))
     places: dict[Tensor, Place] = field(default_factory=dict)
     stored: dict[Tensor, FloatArray] = field(default_factory=dict)
     notes: list[Tensor] = field(default_factory=list)
-    pages: list[Page] = field(default_factory=list)
+    pages: list[Maker] = field(default_factory=list)
     built: set[str] = field(default_factory=set)
     choice: Tensor | None = None
     images: Tensor | None = None
     digit: Tensor | None = None
+    known: dict[Tensor, FloatArray] = field(default_factory=dict)
 
-    @property
-    def tensors(self) -> list[Tensor]:
-        """All tensors with cells or without, in the order in which they are computed."""
-        return [*self.graph.tensors, *self.notes]
+    def stack(self) -> FloatArray:
+        """The images as (K, C, H, W)."""
+        images = self.picked.images
+        return images if images.ndim == 4 else images[:, None]
 
     def compute(self) -> dict[Tensor, FloatArray]:
-        """torch's value of every tensor, then the notes by their own expressions."""
-        from sheetconv.sheet.book import compute
+        """torch's value of every tensor so far (each computed once), then the notes by their own expressions.
 
-        values = compute(self.graph, self.stored)
+        Raises `ModelError` for a value that is no finite number.
+        """
+        import torch
+
+        from sheetconv.compile.reference import evaluate
+
+        before = {**self.stored, **self.known}
+        found = evaluate(self.graph, {t: torch.from_numpy(np.array(v)) for t, v in before.items()})
+        for tensor in self.graph:
+            if tensor not in self.known:
+                self.known[tensor] = _finite(tensor, found[tensor].reshape(tensor.shape).numpy())
+        values = dict(self.known)
         for note in self.notes:
             assert note.expr is not None
             values[note] = evaluate_expr(note.expr, note.axes, values)
         return values
 
-    def page(self, name: str) -> Page | None:
-        """The page called `name`, if it is part of this workbook."""
-        return next((p for p in self.pages if p.name == name), None)
-
 
 class Maker:
-    """What a page makes tensors with; every name gets the page's name in front."""
+    """What a page makes tensors with; every name gets the page's name in front. `kind` is the page's in templates."""
+
+    kind: ClassVar[str] = ""
 
     def __init__(self, draft: Draft, settings: PageSettings) -> None:
         self.draft, self.settings = draft, settings
@@ -113,31 +125,41 @@ class Maker:
 
     def apply(self, name: str, target: str, *arguments: Any) -> Tensor:
         """The result of a torch operator (``aten.conv2d.default``), by the rule that captured networks use."""
-        from sheetconv.compile.apply import apply
+        from sheetconv.ops.registry import Build, find
 
-        tensors = self.draft.graph.tensors
-        count = len(tensors)
-        result = apply(tensors, target, arguments, f"{self.name}.{name}", where=f"page {self.name}")
-        for tensor in tensors[count:]:
+        operation = Operation(target, arguments)
+        build = Build(
+            target, arguments, _shape(operation), f"{self.name}.{name}", "", self.draft.graph.tensors
+        )
+        result: Tensor = find(target, f"page {self.name}").rule(build, *arguments)
+        for tensor in build.made:
             assert tensor.expr is not None
             tensor.expr = self._through(tensor.expr)
         return result
 
     def net(self, name: str, module: nn.Module, source: Tensor | None = None, *, fuse: bool = False) -> Graph:
-        """Capture `module`; returns its own graph, whose input copies the cells of `source`.
+        """Capture `module`; returns its own graph, whose input copies the cells of `source`, see `taken`."""
+        from sheetconv.compile.capture import capture
+
+        shape = source.shape if source else (1, *self.draft.stack().shape[1:])
+        return self.taken(capture(module, shape), name, source, fuse=fuse)
+
+    def taken(
+        self, graph: Graph, name: str, source: Tensor | None = None, *, bare: bool = False, fuse: bool = False
+    ) -> Graph:
+        """Make a captured graph part of the workbook's; its names get the page's in front unless they stay `bare`.
 
         Without a source the graph's input is the workbook's digit, see `digit`. With `fuse` a ReLU that
         directly follows a layer is written into the same cell.
         """
-        from sheetconv.compile.capture import capture
         from sheetconv.compile.fuse import fuse_relu
 
-        graph = capture(module, source.shape if source else (1, *self._images().shape[1:]))
         if fuse:
             fuse_relu(graph)
         for tensor in graph:
-            tensor.name = f"{self.name}.{name}.{tensor.name}" if name else f"{self.name}.{tensor.name}"
-            tensor.layer = tensor.layer and f"{self.name}.{tensor.layer}"
+            if not bare:
+                tensor.name = f"{self.name}.{name}.{tensor.name}" if name else f"{self.name}.{tensor.name}"
+                tensor.layer = tensor.layer and f"{self.name}.{tensor.layer}"
             if tensor.kind == "parameter" and tensor.values is not None:
                 self.draft.stored[tensor] = tensor.values
         if source is None:
@@ -146,6 +168,8 @@ class Maker:
             self.copied(graph.inputs[0], source)
         self.draft.graph.tensors += graph.tensors
         self.draft.graph.inputs += graph.inputs
+        if bare:
+            self.draft.graph.outputs += graph.outputs
         return graph
 
     def copied(self, tensor: Tensor, source: Tensor) -> Tensor:
@@ -157,16 +181,12 @@ class Maker:
     def digit(self, name: str = "digit") -> Tensor:
         """The workbook's digit (1, 1, 28, 28) for this page: the chosen image, or a copy of the first page's."""
         tensor = Tensor(
-            f"{self.name}.{name}", (1, *self._images().shape[1:]), "input", operator=name, signed=False
+            f"{self.name}.{name}", (1, *self.draft.stack().shape[1:]), "input", operator=name, signed=False
         )
         self._feed_digit(tensor)
         self.draft.graph.tensors.append(tensor)
         self.draft.graph.inputs.append(tensor)
         return tensor
-
-    def _images(self) -> FloatArray:
-        images = self.draft.picked.images
-        return images if images.ndim == 4 else images[:, None]
 
     def _feed_digit(self, tensor: Tensor) -> None:
         draft = self.draft
@@ -174,7 +194,7 @@ class Maker:
             self.copied(tensor, draft.digit)
             return
         if draft.choice is None or draft.images is None:
-            draft.stored[tensor] = self._images()[:1]
+            draft.stored[tensor] = draft.stack()[:1].reshape(tensor.shape)
         else:
             tensor.expr, tensor.operation = chosen(draft.choice, draft.images, tensor)
         draft.digit = tensor
@@ -204,3 +224,29 @@ class Maker:
         self.draft.places[tensor] = place
         tensor.view = False
         return place
+
+
+def chosen(pick: Tensor, stack: Tensor, tensor: Tensor) -> tuple[Expr, Operation]:
+    """The formula and the operation of image number `pick` (from 1) of `stack` (K, C, H, W)."""
+    _, c, y, x = tensor.axes
+    expr = Call("CHOOSE", (pick.at(0), *(stack.at(k, c, y, x) for k in range(stack.shape[0]))))
+    return expr, Operation("choose", (pick, stack))
+
+
+def _finite(tensor: Tensor, values: FloatArray) -> FloatArray:
+    bad = ~(abs(values) < float("inf"))
+    if bad.any():
+        raise ModelError(
+            f"layer {tensor.name} computes {values[bad][0]} in {int(bad.sum())} cells; a sheet holds finite numbers only"
+        )
+    return values
+
+
+def _shape(operation: Operation) -> tuple[int, ...]:
+    """The shape of an operation's result, by running it on zeros."""
+    import torch
+
+    from sheetconv.compile.reference import run
+
+    zeros = {t: torch.zeros(t.state_shape, dtype=torch.float64) for t in operation.tensors()}
+    return tuple(run(operation, zeros).shape)

@@ -11,8 +11,7 @@ import numpy as np
 import xlsxwriter
 
 from sheetconv.graph.expr import FloatArray
-from sheetconv.sheet.book import OPTIONS
-from sheetconv.sheet.style import HEADING, Styles
+from sheetconv.sheet.style import HEADING, OPTIONS, Styles
 
 NAME = "Receptive field"
 _CELL = 22  # pixels

@@ -11,6 +11,7 @@ row = Σ over axes a of rows[a][index[a]], and likewise for columns. Two arrange
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -321,3 +322,8 @@ def _title_columns(tensor: Tensor) -> int:
     """Columns that a layer's name and operator need at their sizes (about 0.8 of a point a character, in pixels)."""
     pixels = max(len(tensor.name) * NAME_SIZE, len(tensor.operator) * TEXT_SIZE) * 0.8
     return int(pixels // 28) + 1
+
+
+def defined_name(tensor: str, index: tuple[int, ...]) -> str:
+    """A legal name of a plane: net_conv1_0 (with a prefix, since conv1 and w1 are addresses)."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", "_".join(["net", tensor, *map(str, index)]))

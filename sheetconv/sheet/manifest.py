@@ -17,6 +17,7 @@ import numpy as np
 
 from sheetconv.errors import WorkbookError
 from sheetconv.graph.index import IntArray
+from sheetconv.graph.plain import expression, plain
 from sheetconv.graph.tensor import Graph, Operation, Tensor
 from sheetconv.sheet.layout import Place
 from sheetconv.xlsx.address import MAX_COLUMNS, MAX_ROWS
@@ -26,6 +27,8 @@ SCHEMA = 1
 PIECE = 30_000
 MAX_TENSORS = 20_000
 MAX_ELEMENTS = 20_000_000
+MOST_EXPRESSION = 100_000
+"""Characters of an expression that the manifest keeps; a longer one (large tables) is made anew from its rule."""
 
 
 @dataclass
@@ -35,6 +38,10 @@ class Manifest:
     graph: Graph
     places: dict[Tensor, Place]
     facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[Tensor] = field(default_factory=list)
+    """Tensors that mirror no operator (sizes, counts, differences): they have an expression and a place."""
+    texts: list[tuple[str, int, int, str]] = field(default_factory=list)
+    """Formulas beside the tensors (captions, the predicted class): sheet, row, column, formula."""
 
 
 def _table(table: IntArray) -> Any:
@@ -56,52 +63,69 @@ def _plain(value: Any) -> Any:
 
 def dump(manifest: Manifest) -> list[str]:
     """The manifest as pieces of text, one for each cell."""
-    entries = []
-    for tensor in manifest.graph:
-        entry: dict[str, Any] = {
-            "name": tensor.name,
-            "kind": tensor.kind,
-            "shape": tensor.shape,
-            "layer": tensor.layer,
-            "operator": tensor.operator,
-            "module": tensor.module,
-        }
-        if tensor.state_shape != tensor.shape:
-            entry["state_shape"] = tensor.state_shape
-        if tensor.operation is not None:
-            entry["operation"] = _plain(tensor.operation)
-        place = manifest.places.get(tensor)
-        if place is not None:
-            entry |= {
-                "sheet": place.sheet,
-                "row": place.row,
-                "column": place.column,
-                "rows": [_table(t) for t in place.rows],
-                "columns": [_table(t) for t in place.columns],
-                "margin": place.margin,
-                "plane_axes": place.plane_axes,
-            }
-        entries.append(entry)
-    text = json.dumps(
-        {
-            "schema": SCHEMA,
-            "facts": manifest.facts,
-            "inputs": [t.name for t in manifest.graph.inputs],
-            "outputs": [t.name for t in manifest.graph.outputs],
-            "tensors": entries,
-        },
-        separators=(",", ":"),
-        ensure_ascii=True,
-    )
+    entries = [_entry(tensor, manifest) for tensor in manifest.graph]
+    data: dict[str, Any] = {
+        "schema": SCHEMA,
+        "facts": manifest.facts,
+        "inputs": [t.name for t in manifest.graph.inputs],
+        "outputs": [t.name for t in manifest.graph.outputs],
+        "tensors": entries,
+        "notes": [_entry(note, manifest) for note in manifest.notes],
+        "texts": manifest.texts,
+    }
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
     return [text[i : i + PIECE] for i in range(0, len(text), PIECE)]
 
 
+def _entry(tensor: Tensor, manifest: Manifest) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "name": tensor.name,
+        "kind": tensor.kind,
+        "shape": tensor.shape,
+        "layer": tensor.layer,
+        "operator": tensor.operator,
+        "module": tensor.module,
+    }
+    if tensor.state_shape != tensor.shape:
+        entry["state_shape"] = tensor.state_shape
+    if tensor.operation is not None:
+        entry["operation"] = _plain(tensor.operation)
+    place = manifest.places.get(tensor)
+    if place is not None and tensor.expr is not None:
+        written = plain(tensor.expr, tensor.axes)
+        if len(json.dumps(written)) < MOST_EXPRESSION:
+            entry["formula"] = written
+    if place is not None:
+        entry |= {
+            "sheet": place.sheet,
+            "row": place.row,
+            "column": place.column,
+            "rows": [_table(t) for t in place.rows],
+            "columns": [_table(t) for t in place.columns],
+            "margin": place.margin,
+            "plane_axes": place.plane_axes,
+        }
+    return entry
+
+
 def write(book: Any, manifest: Manifest) -> None:
-    """Add the hidden sheet with the manifest to a workbook."""
+    """Add the hidden sheet with the manifest to a workbook, after all other sheets are filled."""
+    manifest.texts = [*manifest.texts, *_formulas(book)]
     hidden = book.add_worksheet(SHEET)
     for row, piece in enumerate(dump(manifest)):
         hidden.write_string(row, 0, piece)
     hidden.very_hidden()
+
+
+def _formulas(book: Any) -> list[tuple[str, int, int, str]]:
+    """The formulas that were written one by one, beside those of tensors."""
+    return [
+        (sheet.get_name(), row, column, cell.formula)
+        for sheet in book.worksheets()
+        for row, cells in sheet.table.items()
+        for column, cell in cells.items()
+        if type(cell).__name__ == "Formula"
+    ]
 
 
 def load(text: str, path: Any) -> Manifest:
@@ -127,7 +151,8 @@ def _read(data: Mapping[str, Any]) -> Manifest:
     tensors: dict[str, Tensor] = {}
     places: dict[Tensor, Place] = {}
     elements = 0
-    for entry in entries:
+    notes: list[Tensor] = []
+    for entry in [*entries, *data.get("notes", [])]:
         shape = _sizes(entry["shape"])
         elements += math.prod(shape)
         if elements > MAX_ELEMENTS or entry["kind"] not in ("input", "parameter", "activation"):
@@ -143,7 +168,11 @@ def _read(data: Mapping[str, Any]) -> Manifest:
         tensor.state_shape = _sizes(entry.get("state_shape", shape))
         if math.prod(tensor.state_shape) != tensor.size or tensor.name in tensors:
             raise ValueError(f"tensor {tensor.name} is inconsistent")
-        if "operation" in entry:
+        if "formula" in entry:
+            tensor.expr = expression(entry["formula"], tensor.axes, tensors)
+        if len(tensors) >= len(entries):
+            notes.append(tensor)
+        elif "operation" in entry:
             tensor.operation = _operation(entry["operation"], tensors)
         elif tensor.kind == "activation":
             raise ValueError(f"tensor {tensor.name} has no operation")
@@ -154,10 +183,15 @@ def _read(data: Mapping[str, Any]) -> Manifest:
             raise ValueError(f"tensor {tensor.name} has no cells")
         else:
             tensor.view = True
+    texts = [
+        (str(sheet), int(row), int(column), str(text)) for sheet, row, column, text in data.get("texts", [])
+    ]
     graph = Graph(
-        list(tensors.values()), [tensors[n] for n in data["inputs"]], [tensors[n] for n in data["outputs"]]
+        list(tensors.values())[: len(entries)],
+        [tensors[n] for n in data["inputs"]],
+        [tensors[n] for n in data["outputs"]],
     )
-    return Manifest(graph, places, dict(data["facts"]))
+    return Manifest(graph, places, dict(data["facts"]), notes, texts)
 
 
 def _sizes(values: Any) -> tuple[int, ...]:

@@ -16,6 +16,13 @@ NEGATIVE, POSITIVE = "#E8604C", "#5B9BD5"
 HEADING = "#14344F"
 LINK = "#0563C1"
 
+# Arial has metric-compatible stand-ins everywhere, so that cells are square in every program.
+OPTIONS = {
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+    "default_format_properties": {"font_name": "Arial", "font_size": 10},
+}
+
 Box = tuple[int, int, int, int]
 
 

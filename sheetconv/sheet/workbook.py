@@ -12,37 +12,41 @@ from xlsxwriter.exceptions import XlsxWriterException
 from sheetconv import __version__
 from sheetconv.data.pick import Picked
 from sheetconv.errors import OutputError, UsageError
+from sheetconv.graph.tensor import Graph
 from sheetconv.pages import kinds
+from sheetconv.pages.base import Page
 from sheetconv.sheet import manifest as manifests
-from sheetconv.sheet.book import OPTIONS
 from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.draft import Draft
-from sheetconv.sheet.style import Styles
-from sheetconv.template import PageSettings, Template
+from sheetconv.sheet.settings import PageSettings, Template
+from sheetconv.sheet.style import OPTIONS, Styles
+from sheetconv.template import of_network
 
 
-def write_pages(path: Path, template: Template, picked: Picked) -> manifests.Manifest:
-    """Write the pages of a template, fed with `picked.images`, to `path` (a temporary file of the caller's)."""
-    draft = Draft(picked, template.texts, template.title)
-    known = kinds()
-    draft.pages = [known[settings.kind](draft, settings) for settings in template.page]
-    for page in draft.pages:
-        page.build()
-        draft.built.add(page.name)
+def write_pages(
+    path: Path, template: Template, picked: Picked, network: Graph | None = None
+) -> manifests.Manifest:
+    """Write the pages of a template, fed with `picked.images`, to `path` (a temporary file of the caller's).
+
+    `network` is the one that the template's page of kind network shows, as captured.
+    """
+    draft = Draft(picked, template.texts, template.title, template.note, template.classes, network)
+    pages = _built(draft, template)
     draft.graph.check()
     values = draft.compute()
     facts: dict[str, Any] = {
         "sheetconv": __version__,
+        "model": template.model,
         "source": picked.source,
         "classes": template.classes,
         "captions": picked.captions,
         "pages": [[page.kind, page.name] for page in draft.pages],
     }
-    manifest = manifests.Manifest(draft.graph, draft.places, facts)
+    manifest = manifests.Manifest(draft.graph, draft.places, facts, draft.notes)
     try:
         with xlsxwriter.Workbook(str(path), OPTIONS) as book:
             styles = Styles(book)
-            for page in draft.pages:
+            for page in pages:
                 canvas = Canvas(book, styles, draft, page, values)
                 canvas.open()
                 page.draw(canvas)
@@ -52,6 +56,22 @@ def write_pages(path: Path, template: Template, picked: Picked) -> manifests.Man
         reason = error.args[0] if error.args else error
         raise OutputError(f"cannot write {path.name}: {reason}") from error
     return manifest
+
+
+def write_network(path: Path, network: Graph, picked: Picked, title: str) -> manifests.Manifest:
+    """Write the workbook of one captured network: read me, network, and the images if there are several."""
+    return write_pages(path, of_network(title), picked, network)
+
+
+def _built(draft: Draft, template: Template) -> list[Page]:
+    """The template's pages with their tensors, in the order in which they are seen."""
+    known = [(kinds()[settings.kind], settings) for settings in template.page]
+    pages = [kind(draft, settings) for kind, settings in known if kind.wanted(draft)]
+    draft.pages = list(pages)
+    for page in sorted(pages, key=lambda page: page.late):
+        page.build()
+        draft.built.add(page.name)
+    return pages
 
 
 def part(pages: Sequence[PageSettings], wanted: str | None) -> list[PageSettings]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,28 +12,56 @@ from torch import Tensor
 
 from sheetconv.errors import UsageError
 
+ACCELERATORS = ["cuda", "mps"]  # kinds of devices beside the CPU, the first one there is taken by "auto"
+# what a kind of device cannot do: Apple's computes in float32 at most, finds no eigenvectors, and is not timed in bf16
+LACKS = {"mps": frozenset({"float64", "eigenvectors", "bf16 trial"})}
+
+
+def lacks(device: torch.device, what: str) -> bool:
+    """Whether that kind of device cannot do `what`: "float64", "eigenvectors" or the "bf16 trial"."""
+    return what in LACKS.get(device.type, ())
+
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
-    """The device asked for, else CUDA, else MPS (Apple), else the CPU.
+    """The device asked for ("cuda:1" is the second of several), else CUDA, else MPS (Apple), else the CPU.
 
     Raises `UsageError` for a name that torch does not know and for a device that is not there.
     """
     if name is None or name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(next(present(), "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"there is no device {name!r}; choose auto, cuda, mps or cpu") from error
-    there: dict[str, Callable[[], bool]] = {
-        "cpu": lambda: True,
-        "cuda": lambda: torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available,
-    }
-    if device.type not in there or not there[device.type]():
+    if device.type != "cpu" and not (
+        device.type in present() and (device.index or 0) < getattr(torch, device.type).device_count()
+    ):
         raise UsageError(f"the device {str(device)!r} is not available here; choose auto or cpu")
     return device
+
+
+def present() -> Iterator[str]:
+    """Kinds of accelerators that this machine has."""
+    return (kind for kind in ACCELERATORS if getattr(torch, kind).is_available())
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the device has done all that it was given, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
+def device_name(device: torch.device) -> str:
+    """What the device calls itself: the graphics card, Apple's chip, or the processor as Linux names it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def map_tensors(change: Callable[[Tensor], Tensor], batch: Any) -> Any:
@@ -64,6 +94,14 @@ def to_cpu(batch: Any) -> Any:
         return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
     return map_tensors(home, batch)
+
+
+def at_home(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of all `tensors` on the CPU, each contiguous; a device is waited for once and not once per tensor."""
+    found = {name: t.detach().to("cpu", non_blocking=True, copy=True) for name, t in tensors.items()}
+    for device in {t.device for t in tensors.values()}:
+        wait_for(device)
+    return {name: t.contiguous() for name, t in found.items()}
 
 
 def with_inputs(batch: Any, x: Tensor) -> Any:

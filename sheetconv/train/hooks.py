@@ -65,7 +65,10 @@ def lsuv_init(model: nn.Module, x: Tensor, tolerance: float = 0.02, rounds: int 
     try:
         with torch.no_grad(), Hooks(layers, look):
             for _, layer in layers:
-                nn.init.orthogonal_(layer.weight)
+                start = torch.empty_like(layer.weight, memory_format=torch.contiguous_format)
+                layer.weight.copy_(
+                    nn.init.orthogonal_(start)
+                )  # torch's fails where channels lie last in memory
                 if layer.bias is not None:
                     layer.bias.zero_()
             model(x)

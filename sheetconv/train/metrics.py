@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sheetconv.train.devices import lacks
+
 _FOLD = 512  # values kept before they are added up, so that a long pass holds few small tensors
 _WAITING = 250_000  # predicted numbers that wait to be compared with their targets: a megabyte
 
@@ -49,7 +51,7 @@ class Metric:
         """Add up what is kept, by weight: no weights need to be sent to the device."""
         for weight in set(self._weights):
             same = [value for value, own in zip(self._values, self._weights, strict=True) if own == weight]
-            wide = torch.float32 if same[0].device.type == "mps" else torch.float64
+            wide = torch.float32 if lacks(same[0].device, "float64") else torch.float64
             self._total = self._total + torch.stack(same).to(wide).sum() * weight
         self._values, self._weights = [], []
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sheetconv.errors import UsageError
+from sheetconv.train.devices import lacks
 
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
@@ -196,12 +197,19 @@ class FullMatrixAdam(_ByGroup):
             return torch.zeros_like(grad)
         often = group["every"] if count >= 4 * group["every"] else max(1, group["every"] // 5)
         if count == group["wait"] or count % often == 0:
-            squares, kept["axes"] = torch.linalg.eigh(kept["covariance"] / (1 - group["beta"] ** count))
+            squares, kept["axes"] = _eigh(kept["covariance"] / (1 - group["beta"] ** count))
             kept["squares"] = squares.clamp(min=0)
         axes, squares = kept["axes"], kept["squares"]
         squares.lerp_((axes.mT @ grad).square(), 1 - second)
         bottom = squares.sqrt() + group["eps"] * squares.max().sqrt() + torch.finfo(grad.dtype).tiny
         return axes @ (axes.mT @ kept["mean"] / (1 - first**count) / bottom)
+
+
+def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors, found on the CPU where the device has no such operator."""
+    there = matrix.device
+    values, axes = torch.linalg.eigh(matrix.cpu() if lacks(there, "eigenvectors") else matrix)
+    return values.to(there), axes.to(there)
 
 
 OPTIMISERS: dict[str, Callable[..., Any]] = {

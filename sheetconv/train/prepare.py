@@ -12,6 +12,7 @@ from sheetconv.data.sources import ImageData, open_dataset
 from sheetconv.errors import DataError, ModelError, TrainingError
 from sheetconv.models import load_model
 from sheetconv.train.recipes import Recipe
+from sheetconv.train.state import random_kept
 
 _FAINT = 1e-4  # added to variances of grey values in 0…1, so that noise is not enlarged without limit
 
@@ -76,9 +77,9 @@ def prepare_net(recipe: Recipe, seed: int, data: Data) -> nn.Module:
 
     Raises `ModelError` and `UsageError` of the model, `TrainingError` for images or classes that do not fit.
     """
-    with torch.random.fork_rng(devices=[]):
+    with random_kept():
         torch.manual_seed(seed)
-        module, shape = load_model(recipe.net)
+        module, shape = load_model(recipe.net, trusted=True)
         if shape is not None and tuple(shape) != image_shape(data.train):
             raise TrainingError(
                 f"the network {recipe.net} takes images of {_sizes(shape)} (channels×height×width), {data.train.source}"

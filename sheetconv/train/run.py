@@ -20,10 +20,11 @@ from sheetconv.train.assemble import check, loader, make_learner, make_loss
 from sheetconv.train.callback import Callback
 from sheetconv.train.callbacks.average import TestTimeAveraging
 from sheetconv.train.callbacks.checkpoint import Checkpoint, save_weights
+from sheetconv.train.callbacks.compiled import Compile
 from sheetconv.train.callbacks.history import History
 from sheetconv.train.callbacks.predict import capture_preds
 from sheetconv.train.callbacks.progress import Progress, Timer
-from sheetconv.train.devices import choose_device
+from sheetconv.train.devices import choose_device, device_name
 from sheetconv.train.folder import LAST, MODEL, claim, free_folder, latest_folder, read_run, write_run
 from sheetconv.train.learner import Learner
 from sheetconv.train.memory import keep_memory
@@ -89,8 +90,7 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     learn = make_learner(recipe, model, data, options.seed, device, options.amp, options.convolutions)
     checkpoint = Checkpoint(folder, resume=options.resume, run=_identity(recipe, options))
     learn.cbs += [Timer(), Progress(), checkpoint, History(folder), _SayResumed(checkpoint, say)]
-    if options.compile:
-        model.compile()
+    learn.cbs += [Compile()] * options.compile
     learn.fit(recipe.epochs)
     about |= {key: round(sum(row[key] for row in learn.history), 2) for key in ("seconds", "cpu_seconds")}
     save_weights(folder / MODEL, model, recipe=name, epochs=recipe.epochs, seed=options.seed)
@@ -195,7 +195,7 @@ def _about(
         "convolutions": options.convolutions,
         "compile": options.compile,
         "device": str(device),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor(),
+        "device_name": device_name(device),
         "threads": torch.get_num_threads(),
         "data": data.train.source,
         "data_fingerprint": data.train.fingerprint,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from torch import Tensor
 
 from sheetconv.errors import TrainingError
 from sheetconv.files import replacing
+from sheetconv.train.devices import at_home, present
 
 FORMAT = "sheetconv-checkpoint-1"
 
@@ -27,7 +30,7 @@ def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
     """
     if isinstance(value, Tensor):
         name = f"t{len(tensors)}"
-        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
+        tensors[name] = value
         return {"tensor": name}
     if isinstance(value, np.generic):
         return value.item()
@@ -67,7 +70,7 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     text = json.dumps(pack(state, tensors))
     with replacing(path, force=True) as temporary:
-        save_file(tensors, temporary, metadata={"format": FORMAT, "state": text})
+        save_file(at_home(tensors), temporary, metadata={"format": FORMAT, "state": text})
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -91,10 +94,9 @@ def load_state(path: Path) -> dict[str, Any]:
 def random_state() -> dict[str, Any]:
     """The states of all global random generators: Python's, numpy's, torch's on each device."""
     state = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    if torch.backends.mps.is_available():
-        state["mps"] = torch.mps.get_rng_state()
+    for kind in present():
+        every = getattr(getattr(torch, kind), "get_rng_state_all", None)
+        state[kind] = every() if every else [getattr(torch, kind).get_rng_state()]
     return state
 
 
@@ -103,7 +105,21 @@ def set_random_state(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.device_count() == len(state["cuda"]):
-        torch.cuda.set_rng_state_all(state["cuda"])
-    if "mps" in state and torch.backends.mps.is_available():
-        torch.mps.set_rng_state(state["mps"])
+    for kind in present():
+        module, kept = getattr(torch, kind), state.get(kind, [])
+        if len(kept) != module.device_count():
+            continue
+        if hasattr(module, "set_rng_state_all"):
+            module.set_rng_state_all(kept)
+        else:
+            module.set_rng_state(kept[0])
+
+
+@contextmanager
+def random_kept() -> Iterator[None]:
+    """Leave all global random generators, those of devices too, as they were before the block."""
+    state = random_state()
+    try:
+        yield
+    finally:
+        set_random_state(state)

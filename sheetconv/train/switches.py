@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sheetconv.train.devices import map_tensors, to_device
+from sheetconv.train.devices import lacks, map_tensors, to_device, wait_for
+from sheetconv.train.state import random_kept
 from sheetconv.train.winograd import exchange, suits
 
 WORTH_LOW_PRECISION = 1.2  # how many times faster bf16 with channels-last must be
@@ -68,15 +69,14 @@ def choose_switches(
     but MPS, Winograd's convolutions on the CPU where layers are suited and computed in float32.
     """
     chosen = Switches()
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.enable_grad():
+    with random_kept(), torch.enable_grad():
         batch = to_device(batch, device)
         whole = partial(_step, model, *batch, loss_func, device)
         if {"threads", "amp"} & set(decide):
             short = partial(_step, model, *_short(model, *batch, loss_func, device), loss_func, device)
             if device.type == "cpu" and "threads" in decide:
                 _threads(chosen, short(), seconds / 2)
-            if device.type != "mps" and "amp" in decide:
+            if not lacks(device, "bf16 trial") and "amp" in decide:
                 _precision(chosen, short, seconds / 2)
         exact = device.type == "cpu" and not chosen.low_precision
         if exact and "convolutions" in decide and any(map(suits, model.modules())):
@@ -108,8 +108,7 @@ def _step(
             preds = own(x)
         loss_func(map_tensors(lambda t: t.float() if t.is_floating_point() else t, preds), y).backward()
         own.zero_grad()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait_for(device)
 
     return run
 

@@ -17,6 +17,7 @@ from torch import nn
 from sheetconv.train.assemble import make_learner
 from sheetconv.train.prepare import Data, prepare_net
 from sheetconv.train.recipes import Recipe
+from sheetconv.train.state import random_kept
 
 IMAGES, APART = 27_000, 1000  # images of an epoch of a trial; distance of the seeds of two trials
 
@@ -45,7 +46,7 @@ def best_start(
 
 
 def _trial(recipe: Recipe, start: int, data: Data, device: torch.device, amp: str) -> float:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with random_kept():
         torch.manual_seed(start)
         quick = replace(recipe, epochs=recipe.trial_epochs)
         learn = make_learner(quick, prepare_net(recipe, start, data), data, start, device, amp)

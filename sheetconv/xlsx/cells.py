@@ -7,6 +7,7 @@ does not expand shared formulas (``tests/benchmarks/read_speed.py`` has the figu
 import os
 import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,15 +18,17 @@ import numpy as np
 
 from sheetconv.errors import WorkbookError
 from sheetconv.xlsx.a1 import cell_name, parse_range
+from sheetconv.xlsx.data_table import DataTable
 from sheetconv.xlsx.package import LIMITS, Limits, Package
 from sheetconv.xlsx.scan import Positions
 from sheetconv.xlsx.sheet_cells import CellError, SheetCells, Value, numbers
-from sheetconv.xlsx.xml_parts import new_parser, xml_error
+from sheetconv.xlsx.xml_parts import Names, new_parser, xml_error
 
 __all__ = ["Book", "CellError", "SheetCells", "Value", "numbers"]
 
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _WORKSHEET = "worksheet"
+_DAY_0 = datetime(1899, 12, 30)
 
 
 class Book:
@@ -159,11 +162,16 @@ class _SheetReader:
         self.package, self.part, self.strings = package, part, strings
         self.cells = SheetCells(sheet)
         self.positions = Positions(f"{package.path}: sheet {sheet!r}")
-        self.local: dict[str, str] = {}  # tag → local name; a sheet has few tags
+        self.names = Names(f"{package.path}: sheet {sheet!r}")
+        self.seen: set[str] = set()  # of the current cell: what may stand in it once
         self.kind, self.value, self.formula = "n", "", ""
         self.text: list[str] = []
         self.formula_attributes: dict[str, str] | None = None
         self.in_data = self.in_cell = self.phonetic = False
+        self.data_tables: list[DataTable] = []
+        self.depth = 0  # of the elements around the data
+        self.data = 0  # how often there are data
+        self.aside = 0  # depth within an extension list, which holds what a program may pass over
 
     def read(self) -> SheetCells:
         """Parse the part."""
@@ -171,33 +179,47 @@ class _SheetReader:
         parser.StartElementHandler, parser.EndElementHandler = self.start, self.end
         parser.CharacterDataHandler = self.text.append
         _run(self.package, self.part, parser, lambda: f"{self.package.path}: {self.part}")
+        for number, table in enumerate(self.data_tables, 1):
+            self.cells.fill(-number, *table.written(), table.area)
         return self.cells
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        name = self.local.get(tag) or self.local.setdefault(tag, tag.rpartition(":")[2])
+        name = self.names(tag, attributes)
         self.text.clear()
         if not self.in_data:
-            self.in_data = name == "sheetData"
+            self.depth += 1
+            if name == "sheetData":
+                self.enter_data()
+        elif self.aside or name == "extLst":
+            self.aside += 1
+        elif not name:
+            raise self.fault(f"holds {tag!r}, which programs read differently;", "refused")
         elif name == "c":
             self.positions.cell(attributes.get("r"))
             self.kind = attributes.get("t", "n")
             self.value = ""
             self.formula_attributes = None
+            self.seen.clear()
             self.in_cell = True
         elif name == "row":
             self.positions.row(attributes.get("r"))
         elif not self.in_cell:
             return
-        elif name == "f":
-            self.formula_attributes = attributes
+        elif name in ("f", "v", "is"):
+            self.once("f" if name == "f" else "v")
+            if name == "f":
+                self.formula_attributes = attributes
         elif name == "rPh":
             self.phonetic = True
 
     def end(self, tag: str) -> None:
-        name = self.local[tag]
-        if not self.in_cell:
+        name = self.names.local[tag]
+        if self.aside:
+            self.aside -= 1
+        elif not self.in_cell:
             self.text.clear()
             self.in_data = self.in_data and name != "sheetData"
+            self.depth -= not self.in_data
         elif name == "v":
             self.value = "".join(self.text)
         elif name == "f":
@@ -211,6 +233,18 @@ class _SheetReader:
             self.in_cell = False
             self.finish()
 
+    def enter_data(self) -> None:
+        """Enter the cells, which stand once and directly in the sheet."""
+        self.in_data, self.data = True, self.data + 1
+        if self.data > 1 or self.depth != 2:
+            raise self.fault("stands in data given twice or in a choice; programs differ there,", "refused")
+
+    def once(self, name: str) -> None:
+        """Note one of the cell's parts; raises `WorkbookError` where it is given twice."""
+        if name in self.seen:
+            raise self.fault(f"has <{name}> twice, which programs read differently;", "refused")
+        self.seen.add(name)
+
     def finish(self) -> None:
         cells, row, column = self.cells, self.positions.at_row, self.positions.at_column
         index = len(cells._rows)
@@ -220,6 +254,8 @@ class _SheetReader:
         if self.value or self.kind in ("str", "inlineStr"):
             if self.kind == "n":
                 number = self.number()
+            elif self.kind == "d":
+                number = self.date()
             else:
                 cells._others[index] = self.other()
         cells._numbers.append(number)
@@ -235,6 +271,14 @@ class _SheetReader:
             raise self.fault(f"holds {self.value[:40]!r}, which is not a number")
         return number
 
+    def date(self) -> float:
+        """A day as spreadsheets count it (1 is 1 January 1900, and 1900 counts as a leap year)."""
+        try:
+            moment = datetime.fromisoformat(self.value.strip()).replace(tzinfo=None)
+        except ValueError as error:
+            raise self.fault(f"holds {self.value[:40]!r}, which is not a date") from error
+        return (moment - _DAY_0).total_seconds() / 86_400
+
     def other(self) -> Value:
         if self.kind == "s":
             text = self.value.strip()
@@ -246,16 +290,20 @@ class _SheetReader:
         return CellError(self.value) if self.kind == "e" else _unescape(self.value)
 
     def add_formula(self, index: int, row: int, column: int, attributes: dict[str, str]) -> None:
-        kind, text = attributes.get("t", "normal"), _unescape(self.formula)
+        kind, text = attributes.get("t", "normal"), _unescape(self.formula).removeprefix("=")
         if kind == "shared" and attributes.get("si", "").isdecimal():
             shared = int(attributes["si"])
             if text:
-                self.cells._masters[shared] = "=" + text, row, column
+                self.cells._masters.setdefault(
+                    shared, ("=" + text, row, column)
+                )  # given twice: the first holds
             self.cells._formulas[index] = shared
+        elif kind == "dataTable":
+            self.data_tables.append(DataTable.read(attributes, cell_name(row, column)))
         elif text:
             self.cells._formulas[index] = "=" + text
         if kind == "array" and text:
             self.cells.arrays[row, column] = parse_range(attributes.get("ref", cell_name(row, column)))
 
-    def fault(self, what: str) -> WorkbookError:
-        return WorkbookError(f"{self.positions.where()} {what}; the file is damaged")
+    def fault(self, what: str, outcome: str = "; the file is damaged") -> WorkbookError:
+        return WorkbookError(f"{self.positions.where()} {what}{'' if outcome[0] == ';' else ' '}{outcome}")

@@ -75,6 +75,7 @@ class Package:
             ) from error
         try:
             self._entries = self._checked_entries()
+            self._spelling = {name.casefold(): name for name in self._entries}
             self.workbook_part = self._find_workbook()
         except BaseException:
             self.close()
@@ -86,7 +87,11 @@ class Package:
         return list(self._entries)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._entries
+        return name.casefold() in self._spelling
+
+    def spelt(self, name: str) -> str:
+        """A part's name as this file spells it: programs take ``xl/Workbook.xml`` for ``xl/workbook.xml``."""
+        return self._spelling.get(name.casefold(), name)
 
     def size(self, name: str) -> int:
         """Inflated size in bytes that the file declares for a part; not to be relied on."""
@@ -144,8 +149,12 @@ class Package:
         for element in self.elements(self.workbook_part, depth=2):
             if element.name == "sheet":
                 at = element.attributes
-                identity = next((value for key, value in at.items() if key.rpartition(":")[2] == "id"), "")
-                found.append(SheetEntry(at.get("name", ""), identity))
+                identities = [value for key, value in at.items() if key.rpartition(":")[2] == "id"]
+                if len(identities) > 1:
+                    raise WorkbookError(
+                        f"{self.path}: the sheet {at.get('name', '')!r} has two ids, which programs read differently; refused"
+                    )
+                found.append(SheetEntry(at.get("name", ""), identities[0] if identities else ""))
         if len({sheet.name.casefold() for sheet in found}) < len(found):
             raise WorkbookError(f"{self.path} has two sheets of the same name; the file is damaged")
         return found
@@ -162,8 +171,9 @@ class Package:
             if at.get("Id") in found:
                 raise WorkbookError(f"{self.path}: {rels} has the id {at['Id']!r} twice; the file is damaged")
             if at.get("TargetMode") != "External" and "Id" in at and "Target" in at:
-                target = posixpath.normpath(posixpath.join("/", folder, at["Target"])).lstrip("/")
-                found[at["Id"]] = (at.get("Type", "").rpartition("/")[2], target)
+                written = at["Target"].replace("\\", "/")
+                target = posixpath.normpath(posixpath.join("/", folder, written)).lstrip("/")
+                found[at["Id"]] = (at.get("Type", "").rpartition("/")[2], self.spelt(target))
         return found
 
     def external_target(self, name: str) -> str:
@@ -187,9 +197,9 @@ class Package:
         self.close()
 
     def _entry(self, name: str) -> zipfile.ZipInfo:
-        if name not in self._entries:
+        if name not in self:
             raise WorkbookError(f"{self.path} has no part {name}; it is not a complete workbook")
-        return self._entries[name]
+        return self._entries[self.spelt(name)]
 
     def _checked_entries(self) -> dict[str, zipfile.ZipInfo]:
         entries = [entry for entry in self._zip.infolist() if not entry.is_dir()]
@@ -203,16 +213,16 @@ class Package:
         for entry in entries:
             self._check_entry(entry, seen)
         self._check_overlap(entries)
-        return {entry.filename: entry for entry in entries}
+        return {_slashed(entry.filename): entry for entry in entries}
 
     def _check_entry(self, entry: zipfile.ZipInfo, seen: set[str]) -> None:
-        name, where = entry.filename, f"{self.path}: part {entry.orig_filename!r}"
+        name, where = _slashed(entry.filename), f"{self.path}: part {entry.orig_filename!r}"
         if entry.flag_bits & 1:
             raise WorkbookError(f"{where} is encrypted; save the workbook without a password")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise WorkbookError(f"{where} is packed in a way that workbooks do not use; save it again")
         steps = name.split("/")
-        if name != entry.orig_filename or "\\" in name or ":" in name or set(steps) & {"", ".", ".."}:
+        if name != _slashed(entry.orig_filename) or ":" in name or set(steps) & {"", ".", ".."}:
             raise WorkbookError(f"{where} has a name that no workbook uses; refused")
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise WorkbookError(f"{where} is a symbolic link; refused")
@@ -270,6 +280,10 @@ def check_package(path: str | os.PathLike[str], limits: Limits = LIMITS) -> None
         for name in package.names:
             for _ in package.chunks(name):
                 pass
+
+
+def _slashed(name: str) -> str:
+    return name.replace("\\", "/")
 
 
 def _check_file(path: Path) -> None:

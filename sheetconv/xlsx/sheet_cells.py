@@ -93,6 +93,12 @@ class SheetCells:
             )
         return self._masters[shared]
 
+    def fill(self, shared: int, text: str, row: int, column: int, area: Range) -> None:
+        """Give the cells of an area that have no formula of their own the shared formula `text`."""
+        self._masters[shared] = text, row, column
+        found = {int(i): shared for i in self._inside(*area) if int(i) not in self._formulas}
+        self._formulas = dict(sorted((self._formulas | found).items()))
+
     @property
     def extent(self) -> Range | None:
         """Smallest range that holds every listed cell; None for an empty sheet."""

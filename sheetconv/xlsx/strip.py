@@ -7,7 +7,7 @@ must not rest on them. The copy is streamed: memory does not grow with the workb
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
@@ -17,7 +17,7 @@ from sheetconv.files import replacing
 from sheetconv.xlsx.a1 import Range, parse_range
 from sheetconv.xlsx.package import LIMITS, Limits, Package
 from sheetconv.xlsx.scan import Positions
-from sheetconv.xlsx.xml_parts import Element, new_parser, xml_elements, xml_error
+from sheetconv.xlsx.xml_parts import Element, Names, new_parser, xml_elements, xml_error
 
 POISON = -9.87654321e123
 """A cached value that no network computes, for engines that want one; finding it is finding a stale cell."""
@@ -26,14 +26,24 @@ _SHEETS = {"worksheet", "xlMacrosheet", "dialogsheet"}
 _BEFORE_CALC = {"sheets", "functionGroups", "externalReferences", "definedNames"}
 
 
+Typed = Mapping[str, Mapping[tuple[int, int], float]]
+"""Other numbers for typed cells: sheet → (row, column) → number."""
+
+
 def without_cached_values(
-    path: str | os.PathLike[str], out: Path, *, poison: float | None = None, limits: Limits = LIMITS
+    path: str | os.PathLike[str],
+    out: Path,
+    *,
+    poison: float | None = None,
+    typed: Typed | None = None,
+    limits: Limits = LIMITS,
 ) -> None:
     """Write a copy of the workbook `path` to `out` in which no formula cell has its cached value.
 
     The values of array formulas go for their whole areas; shared formulas stay shared; the calculation chain
     is left out and the program that opens the copy is asked to calculate all. With `poison`, formula cells
-    hold that number instead of nothing. All else is copied byte for byte.
+    hold that number instead of nothing. Cells of `typed` that hold a value and no formula get their number
+    there. All else is copied byte for byte.
 
     Raises `WorkbookError` when the workbook is not safe to read, `OutputError` when `out` cannot be written.
     """
@@ -42,27 +52,30 @@ def without_cached_values(
         replacing(Path(out), force=True) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target,
     ):
-        for name, chunks in _parts(package, poison):
+        for name, chunks in _parts(package, poison, typed or {}):
             large = package.size(name) > zipfile.ZIP64_LIMIT // 2  # else plain: formualizer reads no other
             with target.open(name, "w", force_zip64=large) as stream:
                 for chunk in chunks:
                     stream.write(chunk)
 
 
-def _parts(package: Package, poison: float | None) -> Iterator[tuple[str, Iterator[bytes]]]:
+def _parts(package: Package, poison: float | None, typed: Typed) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Yield (name, content) of every part of the copy."""
     relations = package.relations(package.workbook_part)
     # By type or by name in the list of sheets: some programs look at the one, some at the other.
     sheets = {part for kind, part in relations.values() if kind in _SHEETS}
     sheets |= {relations[e.relation][1] for e in package.sheets() if e.relation in relations}
+    numbers = {
+        relations[e.relation][1]: typed.get(e.name, {}) for e in package.sheets() if e.relation in relations
+    }
     chains = {part for kind, part in relations.values() if kind == "calcChain"}
     folder, _, base = package.workbook_part.rpartition("/")
-    workbook_relations = f"{folder}/_rels/{base}.rels".lstrip("/")
+    workbook_relations = package.spelt(f"{folder}/_rels/{base}.rels".lstrip("/"))
     for name in package.names:
         if name in chains:
             continue
         if name in sheets:
-            yield name, _stripped(package, name, poison)
+            yield name, _stripped(package, name, poison, numbers.get(name, {}))
         elif name == package.workbook_part:
             yield name, iter([_calculate_on_load(package, name)])
         elif name in ("[Content_Types].xml", workbook_relations) and chains:
@@ -101,9 +114,11 @@ def _without_chain(package: Package, name: str) -> bytes:
     return data
 
 
-def _stripped(package: Package, name: str, poison: float | None) -> Iterator[bytes]:
+def _stripped(
+    package: Package, name: str, poison: float | None, typed: Mapping[tuple[int, int], float]
+) -> Iterator[bytes]:
     where = f"{package.path}: {name}"
-    stripper = _Stripper(where, poison)
+    stripper = _Stripper(where, poison, typed)
     first = True
     for chunk in package.chunks(name):
         if first:
@@ -119,13 +134,13 @@ class _Stripper:
     expat tells at which byte each tag starts; everything that is not such a cell is copied as it was.
     """
 
-    def __init__(self, where: str, poison: float | None):
-        self.where = where
+    def __init__(self, where: str, poison: float | None, typed: Mapping[tuple[int, int], float]):
+        self.where, self.typed = where, typed
         self.value = "" if poison is None else repr(float(poison))
         self.parser = new_parser(where)
         self.parser.StartElementHandler, self.parser.EndElementHandler = self.start, self.end
         self.positions = Positions(where)
-        self.local: dict[str, str] = {}  # tag → local name; a sheet has few tags
+        self.names = Names(where)
         self.buffer, self.offset = b"", 0  # the last bytes read, and where the first of them stands
         self.copied = 0  # all before this byte has been copied or written anew
         self.safe = 0  # up to this byte all is decided
@@ -150,7 +165,7 @@ class _Stripper:
         return ready
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        name = self.local.get(tag) or self.local.setdefault(tag, tag.rpartition(":")[2])
+        name = self.names(tag, attributes)
         if self.cell is None:
             self.safe = self.parser.CurrentByteIndex
             if not self.in_data:
@@ -171,10 +186,12 @@ class _Stripper:
             if "ref" in attributes and attributes.get("t") in ("array", "dataTable"):
                 self._note_area(attributes["ref"])
         elif name in ("v", "is"):
+            if self.has_value:
+                raise WorkbookError(f"{self.positions.where()} has two values; the file is damaged")
             self.has_value = True
 
     def end(self, tag: str) -> None:
-        name = self.local[tag]
+        name = self.names.local[tag]
         if self.cell is None:
             self.in_data = self.in_data and name != "sheetData"
             return
@@ -183,6 +200,8 @@ class _Stripper:
         elif name == "c":
             if self.formula is not None or (self.has_value and self.areas and self._in_area()):
                 self._rewrite(*self.cell)
+            elif self.typed and self.has_value and self._here() in self.typed:
+                self._retype(*self.cell, self.typed[self._here()])
             self.cell = None
 
     def _note_area(self, reference: str) -> None:
@@ -200,6 +219,17 @@ class _Stripper:
         row, column = self.positions.at_row, self.positions.at_column
         return any(r0 <= row <= r1 and c0 <= column <= c1 for r0, c0, r1, c1 in self.areas)
 
+    def _here(self) -> tuple[int, int]:
+        return self.positions.at_row, self.positions.at_column
+
+    def _retype(self, tag: str, attributes: dict[str, str], first: int, number: float) -> None:
+        """Write the current cell anew with another number."""
+        kept = {key: value for key, value in attributes.items() if key not in ("t", "vm")}
+        prefix = "".join(tag.rpartition(":")[:2])
+        self._copy(first)
+        self.out += [_start_tag(tag, kept), f"<{prefix}v>{float(number)!r}</{prefix}v></{tag}>".encode()]
+        self._done()
+
     def _rewrite(self, tag: str, attributes: dict[str, str], first: int) -> None:
         """Write the current cell anew: its formula, no type, no value (or the poison)."""
         kept = {key: value for key, value in attributes.items() if key not in ("t", "vm")}
@@ -212,6 +242,10 @@ class _Stripper:
             value = f"<{prefix}v>{self.value}</{prefix}v>" if self.value else ""
             body = f"{escape(''.join(self.text))}</{name}>{value}</{tag}>"
             self.out += [_start_tag(tag, kept), _start_tag(name, of_formula), body.encode()]
+        self._done()
+
+    def _done(self) -> None:
+        """All up to the end of the current cell's last tag has been written."""
         self.copied = self.offset + self.buffer.index(b">", self.parser.CurrentByteIndex - self.offset) + 1
         self.safe = self.copied
 

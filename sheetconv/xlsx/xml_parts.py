@@ -87,6 +87,47 @@ def _tag_end(data: bytes, at: int) -> int:
     return len(data)
 
 
+MAIN = (
+    "http://schemas.openxmlformats.org/spreadsheetml/2006/main",
+    "http://purl.oclc.org/ooxml/spreadsheetml/main",
+)
+"""The namespace of spreadsheets, as most programs write it and in the standard's strict form."""
+
+
+class Names:
+    """Local names of the tags of one part; what is not in the namespace of its root is foreign.
+
+    Programs differ in what they make of foreign elements and of a namespace that is bound anew within, so that
+    what was checked would not be what is shown. Call it with every start tag; `local` then gives the same name.
+    """
+
+    def __init__(self, where: str):
+        self.where = where
+        self.local: dict[str, str] = {}
+        self._prefix: str | None = None
+        self._binding = ""
+
+    def __call__(self, tag: str, attributes: dict[str, str]) -> str:
+        """The local name, or "" for a foreign element. Raises `WorkbookError` where the namespace is bound anew."""
+        if self._prefix is None:
+            self._root(tag, attributes)
+        elif self._binding in attributes and attributes[self._binding] not in MAIN:
+            raise WorkbookError(
+                f"{self.where} binds its namespace anew at {tag!r}; programs differ there, refused"
+            )
+        name = self.local.get(tag)
+        if name is None:
+            prefix, _, name = tag.rpartition(":")
+            name = self.local[tag] = name if prefix == self._prefix else ""
+        return name
+
+    def _root(self, tag: str, attributes: dict[str, str]) -> None:
+        self._prefix = tag.rpartition(":")[0]
+        self._binding = f"xmlns:{self._prefix}" if self._prefix else "xmlns"
+        if attributes.get(self._binding, MAIN[0]) not in MAIN:
+            raise WorkbookError(f"{self.where} is not in the namespace of spreadsheets; the file is damaged")
+
+
 class _RootReached(Exception):
     """A signal, not an error: the prolog is over."""
 

@@ -22,15 +22,14 @@ from sheetconv.models import load_model
 from sheetconv.data.pick import Picked
 from sheetconv.data.image import random_input
 from sheetconv.compile.capture import capture
-from sheetconv.sheet.book import write_workbook
-from sheetconv.sheet.readme import About
+from sheetconv.sheet.workbook import write_network
 name, out = sys.argv[1], Path(sys.argv[2])
 module, shape = load_model(name)
 picked = Picked(random_input(shape)[None], [None], ["random"], "random", "a benchmark")
 start = time.perf_counter()
 graph = capture(module, (1, *shape))
 middle = time.perf_counter()
-manifest = write_workbook(out, graph, picked, About(name, name, "random", []))
+manifest = write_network(out, graph, picked, name)
 end = time.perf_counter()
 cells = sum(t.size for t in manifest.graph if t in manifest.places)
 print(cells, middle - start, end - middle, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -7,16 +7,15 @@ the UNO call that loads the file (median of five, after one that warms it up), a
 values in the file, and once more with everything recalculated. Prints a Markdown table.
 """
 
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
+from sheetconv.child import Workplace
 from sheetconv.prove.engines import libreoffice
-from sheetconv.prove.engines.base import end_group
 
 BUILD = """
 import sys, time
@@ -28,20 +27,22 @@ print(time.perf_counter() - start)
 """
 OPEN = """
 import json, sys, time
-sys.path.insert(0, sys.argv[3])
-import _uno_worker as worker
 from pathlib import Path
-desktop = worker.connect(sys.argv[2])
+job = json.loads(Path(sys.argv[1]).read_text())
+sys.path.insert(0, job["engines"])
+import _uno_worker as worker
+desktop = worker.connect(job["pipe"])
 loads, sums = [], []
 for _ in range(6):
     start = time.perf_counter()
-    document = worker.load(desktop, Path(sys.argv[1]))
+    document = worker.load(desktop, Path(job["book"]))
     middle = time.perf_counter()
     document.calculateAll()
     loads.append(middle - start)
     sums.append(time.perf_counter() - middle)
     document.close(True)
-print(json.dumps([loads[1:], sums[1:]]))
+Path(sys.argv[2]).write_text(json.dumps([loads[1:], sums[1:]]))
+desktop.terminate()
 """
 
 
@@ -49,23 +50,13 @@ def opening(book: Path) -> tuple[float, float]:
     """Seconds to load the file and seconds to recalculate it, medians."""
     python = libreoffice.find_uno_python()
     assert python is not None, "LibreOffice with a Python that has uno is needed"
-    with tempfile.TemporaryDirectory() as folder:
-        pipe = f"benchmark-{time.monotonic_ns()}"
-        command = libreoffice._soffice_command(libreoffice._profile(Path(folder), recalculate=False))
-        office = subprocess.Popen(
-            [*command, "--nodefault", f"--accept=pipe,name={pipe};urp;"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            engines = str(Path(libreoffice.__file__).parent)
-            done = subprocess.run(
-                [python, "-c", OPEN, str(book), pipe, engines], capture_output=True, text=True, check=True
-            )
-        finally:
-            end_group(office)
-    loads, sums = json.loads(done.stdout)
+    engines = str(Path(libreoffice.__file__).parent)
+    with Workplace() as place:
+        script = place.folder / "open.py"
+        script.write_text(OPEN, encoding="utf-8")
+        job = {"book": str(book.resolve()), "engines": engines, "recalculate": False}
+        found: Any = libreoffice.ENGINE.serve([*python, str(script)], job, place)
+    loads, sums = found
     return statistics.median(loads), statistics.median(sums)
 
 

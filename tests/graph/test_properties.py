@@ -15,8 +15,7 @@ from sheetconv.data.pick import Picked
 from sheetconv.graph.expr import evaluate
 from sheetconv.graph.index import Constant, Var, grid, split
 from sheetconv.prove.verify import verify
-from sheetconv.sheet.book import write_workbook
-from sheetconv.sheet.readme import About
+from sheetconv.sheet.workbook import write_network
 
 
 @st.composite
@@ -72,7 +71,7 @@ def check(stack: list[nn.Module], shape: tuple[int, ...], engine: str | None) ->
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "book.xlsx"
             picked = Picked(x, [None], ["random"], "random numbers", "a test")
-            write_workbook(path, graph, picked, About("random", "random", "random", []))
+            write_network(path, graph, picked, "random")
             report = verify(path, engine, "cpu")
         assert report.agrees, report.verdict()
         assert report.largest <= 1e-12

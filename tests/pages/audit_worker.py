@@ -1,6 +1,6 @@
 """Runs under LibreOffice's Python: what its auditing says of cells, and which conditions hold, after edits.
 
-``python audit_worker.py JOB RESULT``, both JSON. JOB has ``pipe``, ``book`` and ``steps``; a step has ``edits``
+``python audit_worker.py ENGINES JOB RESULT``: a folder, and two files of JSON. JOB has ``pipe``, ``book`` and ``steps``; a step has ``edits``
 ([[sheet, row, column, value], …]), ``formulas`` ([[sheet, formula], …], each evaluated in a cell of that sheet that
 nothing uses) and ``cells`` ([[sheet, row, column], …], whose precedents are followed level by level).
 """
@@ -14,7 +14,7 @@ from typing import Any
 FREE = 1_000_000  # a row far below everything
 
 
-def main(job_file: str, result_file: str, engines: str) -> None:
+def main(engines: str, job_file: str, result_file: str) -> None:
     sys.path.insert(0, engines)
     import _uno_worker as worker
 

@@ -89,7 +89,7 @@ def test_time_limit_leaves_no_process(book: Path, tmp_path: Path, monkeypatch: p
     engine.timeout = 0.3
     with pytest.raises(EngineError, match=r"took longer than 0.3 s"):
         engine.evaluate(book, [("Net", (0, 0, 0, 0))])
-    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    running = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     ours = [line for line in running.splitlines() if "soffice" in line and str(tmp_path) in line]
     assert ours == []
 

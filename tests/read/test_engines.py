@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sheetconv.child import Workplace
 from sheetconv.errors import EngineError, UsageError, WorkbookError
 from sheetconv.prove import engines
 from sheetconv.prove.engines import base, libreoffice
@@ -248,7 +249,7 @@ class Stubborn(base.LibraryEngine):
     def work(self, job: base.Job) -> list[list[list[object]]]:
         raise NotImplementedError
 
-    def compute(self, copy: Path, ranges, folder: Path) -> list[list[list[object]]]:
+    def compute(self, copy: Path, ranges, place: Workplace) -> list[list[list[object]]]:
         with Book(copy) as book:
             return [book.cells(sheet).values(*area).tolist() for sheet, area in ranges]
 
@@ -265,13 +266,14 @@ def test_time_limit_and_crash(tmp_path: Path) -> None:
     engine.timeout = 0.5
     begin = time.perf_counter()
     sleeper = "import subprocess,sys;subprocess.run([sys.executable,'-c','import time;time.sleep(60)'])"
-    with pytest.raises(EngineError, match=r"took longer than 0\.5 s"):
-        base.run_job(engine, [sys.executable, "-c", sleeper], {}, tmp_path)
-    assert time.perf_counter() - begin < 10
-    engine.timeout = 30
-    with pytest.raises(EngineError, match="stubborn crashed"):
-        base.run_job(engine, [sys.executable, "-c", "import os;os.abort()"], {}, tmp_path)
-    with pytest.raises(EngineError, match="stubborn failed on this workbook: no good"):
-        base.run_job(engine, [sys.executable, "-c", "import sys;sys.exit('no good')"], {}, tmp_path)
-    with pytest.raises(EngineError, match="cannot be started"):
-        base.run_job(engine, [str(tmp_path / "none")], {}, tmp_path)
+    with Workplace() as place:
+        with pytest.raises(EngineError, match=r"took longer than 0\.5 s"):
+            base.run_job(engine, [sys.executable, "-c", sleeper], {}, place)
+        assert time.perf_counter() - begin < 10
+        engine.timeout = 30
+        with pytest.raises(EngineError, match="stubborn crashed"):
+            base.run_job(engine, [sys.executable, "-c", "import os;os.abort()"], {}, place)
+        with pytest.raises(EngineError, match="stubborn failed on this workbook: no good"):
+            base.run_job(engine, [sys.executable, "-c", "import sys;sys.exit('no good')"], {}, place)
+        with pytest.raises(EngineError, match="cannot be started"):
+            base.run_job(engine, [str(tmp_path / "none")], {}, place)

@@ -10,6 +10,7 @@ import pytest
 import xlsxwriter
 
 from sheetconv.errors import OutputError, WorkbookError
+from sheetconv.prove.engines import get
 from sheetconv.xlsx.cells import Book
 from sheetconv.xlsx.strip import POISON, without_cached_values
 
@@ -138,3 +139,13 @@ def test_output_folder_missing(make_book, tmp_path: Path) -> None:
     source = make_book(tmp_path / "in.xlsx", {"S": {"A1": 1.0}})
     with pytest.raises(OutputError, match="does not exist"):
         without_cached_values(source, tmp_path / "no" / "out.xlsx")
+
+
+def test_other_numbers_in_typed_cells(make_book, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Only typed cells take another number: not formulas, not what stands on another sheet."""
+    sheet = {"A1": 1.0, "B1": 2.0, "C1": "=A1+B1", "A2": "text", "B2": 5.0}
+    path = make_book(tmp_path / "b.xlsx", {"S": sheet, "T": {"A1": 7.0}})
+    typed = {"S": {(0, 0): 0.1, (0, 2): 9.0, (1, 0): 3.0}}
+    found = get("ironcalc").evaluate(path, [("S", (0, 0, 1, 2)), ("T", (0, 0, 0, 0))], typed)
+    assert found[0].tolist() == [[0.1, 2.0, 2.1], [3.0, 5.0, None]]
+    assert found[1].tolist() == [[7.0]]

@@ -10,6 +10,7 @@ from sheetconv.build import Request, build
 from sheetconv.compile.capture import capture
 from sheetconv.nets import INPUT_SHAPES, NETS, seeded
 from sheetconv.ops import registry
+from sheetconv.pages.read_me import FIRST, RIGHT
 from sheetconv.sheet.formula import Printer, number
 from sheetconv.sheet.layout import arrange
 from sheetconv.xlsx.address import area, cell, column_letters
@@ -90,8 +91,8 @@ def test_text_that_looks_like_a_formula_stays_text(tmp_path: Path) -> None:
         cells = book.cells("Read me")
         assert cells.value(0, 1) == "=1+1"
         assert cells.formula(0, 1) is None
-        assert cells.value(6, 8) == "=A1"
-        assert cells.formula(6, 8) is None
+        assert cells.value(FIRST, RIGHT) == "=A1"
+        assert cells.formula(FIRST, RIGHT) is None
 
 
 def test_stored_numbers_are_exact(tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """The kept workbooks that other programs wrote: precedents as stated by hand and as other programs find them."""
 
 import re
-import subprocess
 import sys
-import uuid
 from pathlib import Path
 
 import formualizer
@@ -14,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from constructs import COLUMN, CONSTRUCTS, FIRST_ROW, HERE, MODERN, Construct
 
+from sheetconv.child import Workplace
 from sheetconv.errors import SheetconvError
 from sheetconv.formulas.area import Area, parse_area
 from sheetconv.formulas.precedents import trace
 from sheetconv.formulas.source import Source
 from sheetconv.prove.engines import libreoffice
-from sheetconv.prove.engines.base import end_group, run_job
 
 BOOKS = Path(__file__).with_name("books")
 ROWS = {name: row for row, name in enumerate(CONSTRUCTS | MODERN, FIRST_ROW)}
@@ -57,20 +55,10 @@ class Office:
         python = libreoffice.find_uno_python()
         if python is None:
             pytest.skip("no Python with LibreOffice's uno module")
-        pipe = f"sheetconv-{uuid.uuid4().hex}"
-        command = libreoffice._soffice_command(libreoffice._profile(self.folder))
-        office = subprocess.Popen(
-            [*command, "--nodefault", f"--accept=pipe,name={pipe};urp;"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            worker = Path(__file__).with_name("office_precedents.py")
-            job = {"pipe": pipe, "books": [(str(path), cells) for path, cells in self.jobs]}
-            return run_job(libreoffice.ENGINE, [python, str(worker)], job, self.folder)
-        finally:
-            end_group(office)
+        worker = Path(__file__).with_name("office_precedents.py")
+        with Workplace() as place:
+            job = {"books": [(str(path.resolve()), cells) for path, cells in self.jobs]}
+            return libreoffice.ENGINE.serve([*python, str(worker)], job, place)
 
 
 def formula_cells(path: Path) -> list[tuple[str, int, int]]:

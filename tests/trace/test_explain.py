@@ -21,8 +21,7 @@ from sheetconv.inspect.explain.active import strongest
 from sheetconv.inspect.explain.result import Explanation
 from sheetconv.inspect.fields.network import of_book
 from sheetconv.ops import registry
-from sheetconv.sheet.book import write_workbook
-from sheetconv.sheet.readme import About
+from sheetconv.sheet.workbook import write_network
 
 registry.load()
 
@@ -133,7 +132,7 @@ def test_command_and_its_errors(tmp_path: Path) -> None:
 def written(module: nn.Module, shape: tuple[int, ...], path: Path) -> Path:
     """Our workbook of a module fed with random pixels."""
     picked = Picked(np.random.default_rng(4).random(shape), [None], ["random"], "random", "a test")
-    write_workbook(path, capture(module, shape), picked, About("t", "t", "random", []))
+    write_network(path, capture(module, shape), picked, "t")
     return path
 
 

@@ -20,9 +20,8 @@ from sheetconv.graph.expr import precedents
 from sheetconv.graph.tensor import Tensor
 from sheetconv.nets import INPUT_SHAPES, NETS, seeded
 from sheetconv.ops import registry
-from sheetconv.sheet.book import write_workbook
 from sheetconv.sheet.layout import Place
-from sheetconv.sheet.readme import About
+from sheetconv.sheet.workbook import write_network
 
 registry.load()
 MOST_UNITS = 2000
@@ -38,7 +37,7 @@ class Written:
         self.graph = capture(module, shape)
         self.x = np.random.default_rng(4).normal(size=shape)
         picked = Picked(self.x, [None], ["random"], "random numbers", "a test")
-        self.places = write_workbook(path, self.graph, picked, About("t", "t", "random", [])).places
+        self.places = write_network(path, self.graph, picked, "t").places
 
 
 def written(name: str, folder: Path) -> Written:

@@ -72,7 +72,7 @@ def of_model(name: str, weights: Path | None = None, input_shape: tuple[int, ...
     """
     from sheetconv.models import load_model
 
-    module, known = load_model(name, weights)
+    module, known = load_model(name, weights, trusted=True)
     shape = input_shape or known
     if shape is None:
         raise UsageError(f"the size of {name}'s input is not known; give --input-shape C,H,W")

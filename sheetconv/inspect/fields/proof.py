@@ -109,13 +109,12 @@ def prove(network: Network, layers: Sequence[Tensor] | None = None, most: int = 
 def _written(network: Network, path: Path) -> Network:
     """The workbook of a captured network, fed with random numbers (no field depends on them)."""
     from sheetconv.data.pick import Picked
-    from sheetconv.sheet.book import write_workbook
-    from sheetconv.sheet.readme import About
+    from sheetconv.sheet.workbook import write_network
 
     shape = network.pixels.shape
     noise = np.random.default_rng(0).random(shape)
     picked = Picked(noise, [None], ["random numbers"], "random numbers", "only the formulas matter")
-    write_workbook(path, network.graph, picked, About(network.name, network.name, "random numbers", []))
+    write_network(path, network.graph, picked, network.name)
     return of_book(path)
 
 

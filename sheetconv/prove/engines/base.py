@@ -1,26 +1,23 @@
 """What all engines share: a stripped copy, a process of their own, a time limit, a check for stale cells."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sheetconv import child
+from sheetconv.child import Workplace
 from sheetconv.errors import EngineError
 from sheetconv.xlsx.a1 import Range, sheet_cell
 from sheetconv.xlsx.cells import CellError, Value
-from sheetconv.xlsx.strip import POISON, without_cached_values
+from sheetconv.xlsx.strip import POISON, Typed, without_cached_values
 
+_WORKER = Path(__file__).with_name("_worker.py")
 Job = dict[str, Any]
-"""What a worker is asked, as JSON: ``book`` (path), ``ranges`` ([[sheet, [r0, c0, r1, c1]], …])."""
+"""What a worker is asked, as JSON: ``book`` (path), ``ranges`` ([[sheet, [r0, c0, r1, c1]], …]), ``paths``."""
 
 
 class Engine(ABC):
@@ -43,15 +40,21 @@ class Engine(ABC):
         """Return why the engine cannot be used here and how to install it, or None if it can be used."""
 
     @abstractmethod
-    def compute(self, copy: Path, ranges: Sequence[tuple[str, Range]], folder: Path) -> list[list[list[Any]]]:
+    def compute(
+        self, copy: Path, ranges: Sequence[tuple[str, Range]], place: Workplace
+    ) -> list[list[list[Any]]]:
         """Compute the workbook `copy` (no cached values) and return the rows of each range.
 
-        A cell is a number, a text, a truth value, None, or ``{"error": "#N/A"}``. `folder` is a private
-        folder for temporary files. Raises `EngineError`.
+        A cell is a number, a text, a truth value, None, or ``{"error": "#N/A"}``. `place` is a private
+        folder, in which programs are started. Raises `EngineError`.
         """
 
-    def evaluate(self, book: Path, ranges: Sequence[tuple[str, Range]]) -> list[np.ndarray]:
+    def evaluate(
+        self, book: Path, ranges: Sequence[tuple[str, Range]], typed: Typed | None = None
+    ) -> list[np.ndarray]:
         """Compute all formulas of `book` anew and return the cells of each (sheet, (r0, c0, r1, c1)).
+
+        `typed` puts other numbers into typed cells first: {sheet: {(row, column): number}}.
 
         Ranges are zero-based and inclusive. Each result is an object array of shape (rows, columns) of
         `sheetconv.xlsx.cells.Value`: float, str (a predicted class, say), bool, `CellError` such as
@@ -61,10 +64,10 @@ class Engine(ABC):
         """
         if reason := self.missing():
             raise EngineError(reason)
-        with tempfile.TemporaryDirectory(prefix="sheetconv-") as folder:
-            copy = Path(folder, "book.xlsx")
-            without_cached_values(book, copy, poison=self.poison)
-            found = self.compute(copy, ranges, Path(folder))
+        with Workplace() as place:
+            copy = place.folder / "book.xlsx"
+            without_cached_values(book, copy, poison=self.poison, typed=typed)
+            found = self.compute(copy, ranges, place)
         blocks = [block(rows, area) for rows, (_, area) in zip(found, ranges, strict=True)]
         for cells, (sheet, area) in zip(blocks, ranges, strict=True):
             self._check_fresh(cells, sheet, area)
@@ -85,63 +88,40 @@ class LibraryEngine(Engine):
     def work(self, job: Job) -> list[list[list[Any]]]:
         """Do the computing, in the worker process; see `compute`."""
 
-    def compute(self, copy: Path, ranges: Sequence[tuple[str, Range]], folder: Path) -> list[list[list[Any]]]:
+    def compute(
+        self, copy: Path, ranges: Sequence[tuple[str, Range]], place: Workplace
+    ) -> list[list[list[Any]]]:
         """Run `work` in a worker process."""
-        command = [sys.executable, "-m", "sheetconv.prove.engines._worker", self.name]
-        return run_job(self, command, {"book": str(copy), "ranges": ranges}, folder)
+        command = [*child.python(_WORKER), self.name]
+        job = {"book": str(copy), "ranges": ranges, "paths": child.module_paths()}
+        return run_job(self, command, job, place)
 
 
-def run_job(engine: Engine, command: list[str], job: Job, folder: Path) -> list[list[list[Any]]]:
+def run_job(
+    engine: Engine,
+    command: Sequence[str],
+    job: Job,
+    place: Workplace,
+    *,
+    beside: Sequence[str] | None = None,
+    sweep: str = "",
+) -> list[list[list[Any]]]:
     """Run a worker that reads the JSON file `argv[-2]` and writes `argv[-1]`; return what it wrote.
 
-    Raises `EngineError` when it fails, crashes, or takes longer than the engine's time limit.
+    `beside` and `sweep` are as in `Workplace.run`. Raises `EngineError` when it fails, crashes, or takes longer
+    than the engine's time limit.
     """
-    asked, answered = folder / "job.json", folder / "result.json"
+    asked, answered = place.folder / "job.json", place.folder / "result.json"
     asked.write_text(json.dumps(job), encoding="utf-8")
-    root = Path(__file__).parents[3]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
-    code, message = run([*command, str(asked), str(answered)], engine.timeout, engine.name, environment)
+    answered.unlink(missing_ok=True)
+    whole = [*command, str(asked), str(answered)]
+    code, message = place.run(whole, engine.timeout, engine.name, beside=beside, sweep=sweep)
     if code or not answered.exists():
         reason = message.strip().splitlines()[-1:] or [f"exit code {code}"]
         ended = "crashed" if code < 0 else "failed"
         raise EngineError(f"{engine.name} {ended} on this workbook: {reason[0][:300]}; try another engine")
     found: list[list[list[Any]]] = json.loads(answered.read_text(encoding="utf-8"))
     return found
-
-
-def run(command: list[str], timeout: float, name: str, environment: Mapping[str, str]) -> tuple[int, str]:
-    """Run a program with all its children in a group that ends with it; return exit code and messages.
-
-    Raises `EngineError` when it takes longer than `timeout` seconds or cannot be started.
-    """
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=dict(environment),
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise EngineError(f"{name} cannot be started: {error.strerror or error}") from error
-    try:
-        _, message = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        raise EngineError(f"{name} took longer than {timeout:g} s and was stopped") from error
-    finally:
-        end_group(process)
-    return process.returncode, message.decode("utf-8", "replace")
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process that `run` style started as a group leader, and its children."""
-    with suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.communicate()
 
 
 def block(rows: list[list[Any]], area: Range) -> np.ndarray:

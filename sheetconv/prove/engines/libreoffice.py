@@ -6,23 +6,21 @@ UNO, at full double precision, by a Python that has the ``uno`` module; without 
 conversion to .xlsx, which keeps 15 digits (compare with a tolerance of 1e-14 then).
 """
 
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sheetconv import child
+from sheetconv.child import Workplace
 from sheetconv.errors import EngineError
 from sheetconv.files import check_target, replacing
-from sheetconv.prove.engines.base import Engine, block, end_group, run, run_job
+from sheetconv.prove.engines.base import Engine, block, run_job
 from sheetconv.xlsx.a1 import Range
 from sheetconv.xlsx.cells import Book, CellError
 from sheetconv.xlsx.strip import without_cached_values
@@ -58,12 +56,14 @@ class LibreOffice(Engine):
         """See `Engine.missing`."""
         return None if find_soffice() else _INSTALL
 
-    def compute(self, copy: Path, ranges: Sequence[tuple[str, Range]], folder: Path) -> list[list[list[Any]]]:
+    def compute(
+        self, copy: Path, ranges: Sequence[tuple[str, Range]], place: Workplace
+    ) -> list[list[list[Any]]]:
         """See `Engine.compute`."""
         python = find_uno_python()
         if python is None:
-            return self._compute_by_conversion(copy, ranges, folder)
-        return self._job(python, {"book": str(copy), "ranges": ranges}, folder)
+            return self._compute_by_conversion(copy, ranges, place)
+        return self._job(python, {"book": str(copy), "ranges": ranges}, place)
 
     def save_recalculated(
         self, book: Path, out: Path, edits: Mapping[tuple[str, int, int], float | str] | None = None
@@ -99,10 +99,10 @@ class LibreOffice(Engine):
         ]
         for number, job in enumerate(jobs if html else []):
             job |= {"save": str(Path(str(html), f"{number}.html").resolve()), "filter": "HTML (StarCalc)"}
-        with tempfile.TemporaryDirectory(prefix="sheetconv-") as folder:
-            copy = Path(folder, "book.xlsx")
+        with Workplace() as place:
+            copy = place.folder / "book.xlsx"
             without_cached_values(book, copy)
-            found: Any = self._job(python, {"book": str(copy), "steps": jobs}, Path(folder))
+            found: Any = self._job(python, {"book": str(copy), "steps": jobs}, place)
         return [[block(rows, area) for rows, (_, area) in zip(step, ranges, strict=True)] for step in found]
 
     def save_pdf(self, book: Path, out: Path, sheets: Sequence[str] | None = None) -> None:
@@ -117,59 +117,53 @@ class LibreOffice(Engine):
         python = self._uno_python()
         check_target(out, force=True)
         recalculate = job.get("recalculate", True)
-        with tempfile.TemporaryDirectory(prefix="sheetconv-") as folder:
-            copy, made = Path(folder, "book.xlsx"), Path(folder, "made" + out.suffix)
+        with Workplace() as place:
+            copy, made = place.folder / "book.xlsx", place.folder / f"made{out.suffix}"
             if recalculate:
                 without_cached_values(book, copy)
             else:
                 shutil.copyfile(book, copy)
-            self._job(python, job | {"book": str(copy), "save": str(made)}, Path(folder))
+            self._job(python, job | {"book": str(copy), "save": str(made)}, place)
             with replacing(out, force=True) as temporary:
                 shutil.copyfile(made, temporary)
 
-    def _uno_python(self) -> str:
+    def _uno_python(self) -> list[str]:
         if reason := self.missing():
             raise EngineError(reason)
         if python := find_uno_python():
             return python
         raise EngineError("this needs a Python with LibreOffice's uno module (Debian: python3-uno)")
 
-    def _job(self, python: str, job: dict[str, Any], folder: Path) -> list[list[list[Any]]]:
-        """Start LibreOffice, let the UNO worker do the job in it, end it in any case."""
+    def _job(self, python: list[str], job: dict[str, Any], place: Workplace) -> list[list[list[Any]]]:
+        return self.serve([*python, str(_WORKER)], job, place)
+
+    def serve(self, worker: Sequence[str], job: dict[str, Any], place: Workplace) -> list[list[list[Any]]]:
+        """Start LibreOffice, let a worker (a command, see `run_job`) do the job in it, end both in any case."""
         pipe = f"sheetconv-{uuid.uuid4().hex}"
-        accept = f"--accept=pipe,name={pipe};urp;"
-        command = _soffice_command(_profile(folder, job.get("recalculate", True)))
-        office = subprocess.Popen(
-            [*command, "--nodefault", accept],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+        office = _soffice_command(_profile(place.folder, job.get("recalculate", True)))
+        return run_job(
+            self,
+            worker,
+            job | {"pipe": pipe},
+            place,
+            beside=[*office, "--nodefault", f"--accept=pipe,name={pipe};urp;"],
+            sweep=f"/tmp/OSL_PIPE_*_{pipe}",
         )
-        try:
-            found = run_job(self, [python, str(_WORKER)], job | {"pipe": pipe}, folder)
-            with suppress(subprocess.TimeoutExpired):
-                office.wait(timeout=20)  # so that it clears away its sockets
-            return found
-        finally:
-            end_group(office)
-            for socket in Path("/tmp").glob(f"OSL_PIPE_*_{pipe}"):
-                socket.unlink(missing_ok=True)
 
     def _compute_by_conversion(
-        self, copy: Path, ranges: Sequence[tuple[str, Range]], folder: Path
+        self, copy: Path, ranges: Sequence[tuple[str, Range]], place: Workplace
     ) -> list[list[list[Any]]]:
-        out = folder / "converted"
+        out = place.folder / "converted"
         out.mkdir()
         command = [
-            *_soffice_command(_profile(folder)),
+            *_soffice_command(_profile(place.folder)),
             "--convert-to",
             "xlsx",
             "--outdir",
             str(out),
             str(copy),
         ]
-        _, message = run(command, self.timeout, self.name, os.environ)
+        _, message = place.run(command, self.timeout, self.name)
         made = out / copy.name
         if not made.exists():
             raise EngineError(f"libreoffice failed on this workbook: {message.strip()[-300:]}")
@@ -181,27 +175,22 @@ class LibreOffice(Engine):
 def find_soffice() -> str | None:
     """Path of LibreOffice's program, or None."""
     for name in ("soffice", "libreoffice"):
-        if found := shutil.which(name):
+        if found := child.which(name):
             return found
     return next((place for place in _PLACES if Path(place).exists()), None)
 
 
 @cache
-def find_uno_python() -> str | None:
-    """Path of a Python that can talk to LibreOffice: its own, the system's, or this one; None without any."""
+def find_uno_python() -> list[str] | None:
+    """How to start a Python that can talk to LibreOffice: its own, the system's, or this one; None without any."""
     soffice = find_soffice()
     if soffice is None:
         return None
     program = Path(soffice).resolve().parent
-    candidates = [program / "python", program / "python.exe", program.parent / "Resources" / "python"]
-    for candidate in [*map(str, candidates), "/usr/bin/python3", sys.executable]:
-        with suppress(OSError, subprocess.TimeoutExpired):
-            if (
-                subprocess.run([candidate, "-c", "import uno"], capture_output=True, timeout=60).returncode
-                == 0
-            ):
-                return candidate
-    return None
+    own = [program / "python", program / "python.exe", program.parent / "Resources" / "python"]
+    # LibreOffice's own Python is told by variables where its modules lie: it cannot be isolated.
+    commands = [*([str(path)] for path in own), ["/usr/bin/python3", "-I"], [sys.executable, "-I"]]
+    return next((command for command in commands if child.works([*command, "-c", "import uno"])), None)
 
 
 def _soffice_command(profile: Path) -> list[str]:

@@ -93,7 +93,7 @@ class TestTimeAveraging(Callback):
     """
 
     __test__ = False  # no test class, whatever its name begins with
-    order = 5
+    order = -41  # before MixedPrecision ends the lower precision, so that all views are computed alike
 
     def __init__(self, *views: Transform) -> None:
         self.views = views
@@ -108,7 +108,7 @@ class TestTimeAveraging(Callback):
         if learn.training:
             return
         x, *rest = learn.batch
-        total = learn.preds
+        total = learn.preds.to(torch.promote_types(learn.preds.dtype, torch.float32))
         for view in self.views:
             learn.batch = (view(x), *rest)
             learn._steps["predict"]()

@@ -12,6 +12,7 @@ from sheetconv.errors import TrainingError
 from sheetconv.files import replacing
 from sheetconv.train.callback import Callback
 from sheetconv.train.callbacks.stop import better, figure
+from sheetconv.train.devices import at_home
 from sheetconv.train.learner import Learner
 from sheetconv.train.state import load_state, random_state, save_state, set_random_state
 
@@ -136,7 +137,7 @@ def save_weights(path: Path, model: torch.nn.Module, **about: Any) -> None:
     """Write a model's weights under its own names, with `about` as metadata; moved into place."""
     from safetensors.torch import save_file
 
-    tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in model.state_dict().items()}
+    tensors = at_home(model.state_dict())
     with replacing(path, force=True) as temporary:
         save_file(tensors, temporary, metadata={k: str(v) for k, v in about.items()})
 

@@ -26,7 +26,7 @@ class Predictions:
 
 
 class CapturePreds(Callback):
-    """Keeps predictions and targets of every validation batch, and the inputs with `inputs`."""
+    """Keeps predictions and targets of every validation batch, and the inputs with `inputs`, where they are."""
 
     order = 70
 
@@ -43,14 +43,14 @@ class CapturePreds(Callback):
         """Keep the batch."""
         if not learn.training:
             batch = (learn.preds, learn.batch[-1], *([learn.batch[0]] if self.inputs else []))
-            self._kept.append(to_cpu(batch))
+            self._kept.append(batch)  # on the device, so that no batch waits
 
     @property
     def predictions(self) -> Predictions:
         """All batches, joined; raises `TrainingError` where there were none."""
         if not self._kept:
             raise TrainingError("there is nothing to predict: no validation batch was seen")
-        return Predictions(*(torch.cat(parts) for parts in zip(*self._kept, strict=True)))
+        return Predictions(*(to_cpu(torch.cat(parts)) for parts in zip(*self._kept, strict=True)))
 
 
 def capture_preds(

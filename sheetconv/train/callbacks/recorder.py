@@ -24,7 +24,8 @@ class Recorder(Callback):
     def __init__(self) -> None:
         self.lr: list[float] = []
         self.momentum: list[float | None] = []
-        self._losses: list[Tensor] = []
+        self._known = torch.zeros(0)  # losses read already, on the CPU
+        self._losses: list[Tensor] = []  # those since, on the device
 
     def before_fit(self, learn: Learner) -> None:
         """Forget an earlier fit."""
@@ -46,11 +47,10 @@ class Recorder(Callback):
     @property
     def losses(self) -> Tensor:
         """float32 (steps,), on the CPU."""
-        if not self._losses:
-            return torch.zeros(0)
-        flat = torch.cat([loss.reshape(-1) for loss in self._losses]).float()
-        self._losses = [flat]
-        return flat.cpu()
+        if self._losses:
+            new = torch.cat([loss.reshape(-1) for loss in self._losses]).float().cpu()
+            self._known, self._losses = torch.cat([self._known, new]), []
+        return self._known
 
     def plot(self, axes: Any = None) -> Any:
         """Loss and learning rate over the steps, on matplotlib `axes` (new ones where none are given)."""
@@ -73,7 +73,7 @@ class Recorder(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after those steps."""
         self.lr, self.momentum = list(state["lr"]), list(state["momentum"])
-        self._losses = [state["losses"]] if len(state["losses"]) else []
+        self._known, self._losses = state["losses"].cpu(), []
 
 
 class StopAtNaN(Callback):
@@ -98,11 +98,12 @@ class StopAtNaN(Callback):
         """Raise `TrainingError` naming the first batch with such a loss."""
         if not self._losses:
             return
-        bad = (~torch.stack(self._losses).isfinite()).nonzero()
-        if len(bad):
+        bad = ~torch.stack(self._losses).isfinite()
+        if bad.any():
+            first = int(bad.nonzero()[0])
             kind = "training" if learn.training else "validation"
             lr = f", at learning rate {learn.opt.param_groups[0]['lr']:.3g}" if learn.opt else ""
             raise TrainingError(
-                f"the {kind} loss is not a finite number from batch {int(bad[0]) + 1} of epoch {learn.epoch + 1}"
+                f"the {kind} loss is not a finite number from batch {first + 1} of epoch {learn.epoch + 1}"
                 f" on{lr}; try a lower one (`lr-find` suggests one) or clip the gradients"
             )

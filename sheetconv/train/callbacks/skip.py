@@ -53,10 +53,10 @@ class SkipEasy(Callback):
         """Draw the images of this epoch."""
         if not learn.training or self.slopes is None or not learn.epoch:
             return
-        chances = probabilities(self.slopes, 1 - self.share)
-        stay = torch.rand(len(chances)).to(chances.device) < chances
-        self._weights = 1 / chances
-        learn.dls.train.choose(stay.nonzero()[:, 0])
+        chances = probabilities(self.slopes.cpu(), 1 - self.share)  # the search would ask a device 50 times
+        stay = torch.rand(len(chances)) < chances
+        self._weights = (1 / chances).to(self.slopes.device)
+        learn.dls.train.choose(stay.nonzero()[:, 0].to(self.slopes.device))
 
     def get_loss(self, learn: Learner) -> None:
         """Note the gradient's norm for every image of the batch."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.formula import tokens
 from sheetconv.formulas.tree import Apply, Node, Number, Slot
 from sheetconv.inspect.lint.sheet import Finding, Sheet
+from sheetconv.xlsx.tokens import tokens
 
 FUNCTIONS = {"RAND", "RANDBETWEEN", "RANDARRAY", "NOW", "TODAY", "OFFSET", "INDIRECT"}
 

@@ -1,0 +1,1 @@
+"""What was changed in a workbook, back in torch: weights, predictions, scores, differences, another image."""
