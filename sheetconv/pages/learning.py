@@ -457,7 +457,7 @@ class Learning(Page):
         run = self.passes[step]
         if step:
             self._draw_parameters(canvas, self.history[step])
-        canvas.text(row + 14, left, self.label("loss"), 9)
+        canvas.text(row + 14, left, self.label("mean_loss"), 9)
         for tensor in (
             run.maps,
             run.means,

@@ -341,9 +341,15 @@ def test_loss_follows_the_label(lesson: LessonBook, audited: Audited) -> None:
 
 
 def one_of_each(lesson: LessonBook) -> list[tuple[str, str, int, int]]:
-    """Name, sheet, row and column of the middle cell of every map that is computed."""
+    """Name, sheet, row and column of the middle cell of every map that is computed.
+
+    Of the page that learns only the first two steps: the others repeat them, hundreds of levels deep.
+    """
     found = []
     for name, place in lesson.places.items():
+        later = re.fullmatch(r"Learning\..* (\d+|shown|steps)", name)
+        if later and later[1] not in ("0", "1"):
+            continue
         if place.tensor.operation is not None:
             rows, columns = lesson.at(name)
             index = tuple(s // 2 for s in place.tensor.shape)
