@@ -207,28 +207,30 @@ class Learning(Page):
         buffers: dict[str, Tensor] = {}
         after: dict[str, Tensor] = {}
         for key in PARAMETERS:
-            if before is None:
-                buffers[key] = d[key]
-            else:
-                old, new = before[key], d[key]
-                buffers[key] = self.made(
-                    f"{key} buffer {step}",
-                    p[key].shape,
-                    lambda t, o=old, g=new: momentum.at(0) * o.at(*t.axes) + g.at(*t.axes),
-                    op("add.Tensor", op("mul.Tensor", old, momentum), new),
-                )
-            now, buffer = p[key], buffers[key]
-            after[key] = self.made(
-                f"{key} {step + 1}",
-                p[key].shape,
-                lambda t, w=now, b=buffer: w.at(*t.axes) - rate.at(0) * b.at(*t.axes),
-                op("sub.Tensor", now, op("mul.Tensor", buffer, rate)),
-            )
+            old = before[key] if before else None
+            buffers[key] = self._buffer(f"{key} buffer {step}", old, d[key], momentum) if old else d[key]
+            after[key] = self._moved(f"{key} {step + 1}", p[key], buffers[key], rate)
         self.history.append(after)
         self._put_pass(run, step)
         self._put_step(step, share, d, buffers if before else {})
         self.ways[step] = [*share, *d.values(), *(buffers.values() if before else ())]
         return buffers
+
+    def _buffer(self, name: str, old: Tensor, new: Tensor, momentum: Tensor) -> Tensor:
+        return self.made(
+            name,
+            new.shape,
+            lambda t: momentum.at(0) * old.at(*t.axes) + new.at(*t.axes),
+            op("add.Tensor", op("mul.Tensor", old, momentum), new),
+        )
+
+    def _moved(self, name: str, now: Tensor, by: Tensor, rate: Tensor) -> Tensor:
+        return self.made(
+            name,
+            now.shape,
+            lambda t: now.at(*t.axes) - rate.at(0) * by.at(*t.axes),
+            op("sub.Tensor", now, op("mul.Tensor", by, rate)),
+        )
 
     def _backward(
         self, step: int, p: Mapping[str, Tensor], run: Pass

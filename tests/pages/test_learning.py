@@ -53,6 +53,7 @@ def test_every_step_is_torchs(page: Learning, rate: float, momentum: float, batc
         draft.stored[page.pixels] = rng.random(page.pixels.shape)
         for tensor in page.history[0].values():
             draft.stored[tensor] = rng.normal(0, 0.5, tensor.shape)
+    draft.known.clear()
     values = draft.compute()
     steps, losses = torch_steps(page, values)
     for ours, theirs in zip(page.history, steps, strict=True):
@@ -65,6 +66,7 @@ def test_every_step_is_torchs(page: Learning, rate: float, momentum: float, batc
 def test_the_chosen_step_is_shown(page: Learning, step: int) -> None:
     draft = page.draft
     draft.stored[page.step] = np.array([float(step)])
+    draft.known.clear()
     values = draft.compute()
     for key in PARAMETERS:
         np.testing.assert_array_equal(values[page.chosen[key]], values[page.history[step][key]])
@@ -86,6 +88,7 @@ def test_it_learns_and_too_high_a_rate_does_not(page: Learning) -> None:
         from sheetconv.pages.learning import pictures
 
         draft.stored[page.pixels] = pictures(options["strokes"])[0]
+        draft.known.clear()
         losses[rate] = draft.compute()[page.curve]
     assert losses[1.0][-1] < 0.1 < 0.6 < losses[4.0][-1]
     assert sum(t.size for t in draft.tensors if t.expr is not None) <= 60_000
