@@ -22,6 +22,7 @@ from sheetconv.formulas.tree import Skeleton, Skeletons
 
 At = tuple[int, int]
 MOST_PITCH = 8
+MOST_STEPS = 64
 
 
 @dataclass
@@ -37,6 +38,8 @@ class Grid:
         exceptions: cells on the lattice, within the block, that are not filled like the others:
             (row, column) → True for a formula, False for a typed value.
         spilled: whether one array formula fills all cells.
+        steps: in how many steps, each from the one before, the cells are computed, where these are too many to
+            be blocks of their own (a recurrence over time); else 0.
     """
 
     sheet: str
@@ -46,6 +49,7 @@ class Grid:
     pitch: tuple[int, int] = (1, 1)
     exceptions: dict[At, bool] = field(default_factory=dict)
     spilled: bool = False
+    steps: int = 0
     _reach: dict[int, Area] = field(default_factory=dict)
 
     @cached_property
@@ -102,6 +106,30 @@ def _continued(first: tuple[Area, ...], second: tuple[Area, ...]) -> tuple[Area,
         Area(a.sheet, *(max(2 * y - x, 0) for x, y in zip(a[1:], b[1:], strict=True)))
         for a, b in zip(first, second, strict=True)
     )
+
+
+def all_grids(source: Source, skeletons: Skeletons) -> list[Grid]:
+    """The grids of all sheets; one ends where a part of it depends on another (see `sheetconv.formulas.dependence`)."""
+    from sheetconv.formulas.dependence import ranks
+
+    found = [grid for sheet in source.sheets for grid in grids(source, sheet, skeletons)]
+    result: list[Grid] = []
+    for grid, rank in zip(found, ranks(found), strict=True):
+        if not rank:
+            result.append(grid)
+            continue
+        parts: dict[int, list[At]] = defaultdict(list)
+        for at in grid.cells:
+            parts[rank[at]].append(at)
+        if len(parts) > MOST_STEPS:
+            grid.steps = len(parts)
+            result.append(grid)
+        elif len(parts) == 1:
+            result.append(grid)
+        else:
+            for part in parts.values():
+                result += _split(grid.sheet, grid.skeleton, part, grid.slots, set())
+    return result
 
 
 def grids(source: Source, sheet: str, skeletons: Skeletons) -> list[Grid]:

@@ -8,17 +8,21 @@ small parser here. Chains of one operator are flat, so only nesting makes a tree
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Union
 
 from sheetconv.errors import LimitError
+from sheetconv.formulas import tables
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.xlsx.tokens import Token, box, is_address, is_name, tokens
 
 MOST_CHARACTERS = 8192
 MOST_DEPTH = 100
+MOST_NODES = 50_000
+_DEEPEST_NAMES = 16
 """Spreadsheet programs take formulas of 8,192 characters and functions nested 64 deep."""
 
 
@@ -56,7 +60,22 @@ class Apply:
     of: tuple[Node, ...]
 
 
-Node = Number | Text | Slot | Apply
+@dataclass(frozen=True)
+class Lambda:
+    """A function of its own: names of its parameters, and what it computes."""
+
+    names: tuple[str, ...]
+    body: Node
+
+
+Node = Union[Number, Text, Slot, Apply, "Variable", "Lambda"]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of LET or LAMBDA; none is left in a finished tree."""
+
+    name: str
 
 
 class Unreadable(Exception):
@@ -74,8 +93,8 @@ class Skeleton:
     def tree(self) -> Node | None:
         """The expression; None where the formula uses what the parser does not know."""
         try:
-            return _Parser(self.pieces).parse()
-        except Unreadable:
+            return finished(_Parser(self.pieces).parse())
+        except (Unreadable, RecursionError):  # the depth is bounded; the latter is a second fence
             return None
 
 
@@ -92,7 +111,8 @@ class Skeletons:
     def split(self, cell: Cell, formula: str) -> tuple[Skeleton, tuple[Area, ...]]:
         """The skeleton of a cell's formula and the areas in its slots.
 
-        Raises `LimitError` for a formula longer than any spreadsheet program takes.
+        Names are read for what they stand for: a fixed area is a slot, any other formula (a constant, a LAMBDA)
+        takes the name's place in parentheses. Raises `LimitError` for a formula longer than any program takes.
         """
         if len(formula) > MOST_CHARACTERS + 1:
             where = Area(*cell, *cell[1:])
@@ -102,17 +122,14 @@ class Skeletons:
         pieces: list[Token | int] = []
         slots: list[Area] = []
         text: list[str] = []
-        for token in tokens(formula.removeprefix("=")):
-            if token.kind == "space":
+        for piece in self._resolved(tokens(formula.removeprefix("=")), cell, ()):
+            if isinstance(piece, Token):
+                pieces.append(piece)
+                text.append(f"{piece.sheet}!{piece.text}" if piece.sheet else piece.text.upper())
                 continue
-            area = self._area(token, cell[0])
-            if area is None:
-                pieces.append(token)
-                text.append(f"{token.sheet}!{token.text}" if token.sheet else token.text.upper())
-                continue
+            area, name = piece
             text.append("§" if area.sheet == cell[0] else f"{area.sheet}!§")
-            if is_name(token):
-                text.append(f"({token.text.upper()})")
+            text.append(f"({name})" if name else "")
             pieces.append(len(slots))
             slots.append(area)
         key = "".join(text)
@@ -124,17 +141,60 @@ class Skeletons:
             raise LimitError(f"{Area(*cell, *cell[1:])}: {error}") from error
         return self._known[key], tuple(slots)
 
-    def _area(self, token: Token, sheet: str) -> Area | None:
+    def _resolved(
+        self, found: Iterable[Token], cell: Cell, names: tuple[str, ...]
+    ) -> Iterator[Token | tuple[Area, str]]:
+        """Tokens, references as (area, name or ""); `names` are those within whose text they stand."""
+        for token in found:
+            if token.kind == "space":
+                continue
+            area = self._area(token, cell, moving=bool(names))
+            if area is not None:
+                yield area, token.text.upper() if is_name(token) else ""
+                continue
+            called = token.kind == "function"
+            text = self._meaning(token.text[:-1] if called else token.text, token, cell[0], names)
+            if text is None:
+                yield token
+                continue
+            yield Token("other", "(")
+            yield from self._resolved(tokens(text), cell, (*names, token.text.upper()))
+            yield from (Token("other", ")"), *([Token("other", "(")] if called else []))
+
+    def _meaning(self, name: str, token: Token, sheet: str, names: tuple[str, ...]) -> str | None:
+        """Text of a defined name that is to be read in its place; None for anything else."""
+        if not (is_name(token) or token.kind == "function") or len(names) >= _DEEPEST_NAMES:
+            return None
+        if token.text.upper() in names:
+            return None
+        scope = self._sheet(token.sheet, sheet)
+        text = self._local.get((scope or sheet, name.lower()), self._names.get(name.lower()))
+        return text if text and len(text) < MOST_CHARACTERS else None
+
+    def _area(self, token: Token, cell: Cell, moving: bool = False) -> Area | None:
+        sheet = cell[0]
         if token.spill:
-            inner = self._area(Token(token.kind, token.text, token.sheet), sheet)
+            inner = self._area(Token(token.kind, token.text, token.sheet), cell, moving)
             spill = self.source.cells(inner.sheet).arrays.get((inner.row0, inner.column0)) if inner else None
-            return Area(inner.sheet, *spill) if inner and spill else None
+            return Area(inner.sheet, *spill) if inner and spill else inner
         if is_address(token):
             name = self._sheet(token.sheet, sheet)
-            return Area(name, *box(token).bounds) if name else None
+            found = box(token)
+            bounds = found.moved(*cell[1:]) if moving else found.bounds
+            if name is None or token.kind == "area":
+                return Area(name, *bounds) if name else None
+            return self.source.used(Area(name, *bounds)) or Area(name, *bounds[:2], *bounds[:2])
         if is_name(token):
             return self._named(token, sheet)
+        if token.kind == "table":
+            return self._table(token, cell)
         return None
+
+    def _table(self, token: Token, cell: Cell) -> Area | None:
+        name, _, inside = token.text.partition("[")
+        table, part = self.source.table(name, cell), tables.parse_part("[" + inside)
+        found = tables.areas(table, part, cell[1])[0] if table and part else []
+        return found[0] if len(found) == 1 else None
 
     def _sheet(self, prefix: str | None, here: str) -> str | None:
         if prefix is None:
@@ -223,10 +283,18 @@ class _Parser:
         negative = False
         while sign := self.take("+", "-", "@"):
             negative ^= sign == "-"
-        node = self.operand()
+        node = self.called(self.operand())
+        if self.take(":"):
+            node = Apply(":", (node, self.called(self.operand())))
         while self.take("%"):
             node = Apply("*", (node, Number(0.01)))
         return Apply("-", (node,)) if negative else node
+
+    def called(self, node: Node) -> Node:
+        """``LAMBDA(x, …)(argument)``: the call carried out."""
+        while isinstance(node, Lambda) and self.take("("):
+            node = applied(node, self.arguments())
+        return node
 
     def operand(self) -> Node:
         if self.at >= len(self.pieces):
@@ -244,7 +312,9 @@ class _Parser:
         if piece.kind == "name" and piece.text.upper() in ("TRUE", "FALSE"):
             return Number(float(piece.text.upper() == "TRUE"))
         if piece.kind == "function":
-            return Apply(_plain_name(piece.text), self.arguments())
+            return _meant(_plain_name(piece.text), self.arguments())
+        if piece.kind in ("name", "area") and is_name(piece) and piece.sheet is None:
+            return Variable(piece.text.lower())
         if piece.text == "(":
             node = self.comparison()
             if not self.take(")"):
@@ -287,6 +357,69 @@ def _number(text: str) -> Number:
         raise Unreadable(f"{text!r} is no number") from error
 
 
+def _meant(name: str, of: tuple[Node, ...]) -> Node:
+    """A function's node; LET is carried out, LAMBDA kept as a function, what spills and ``@`` name as it is."""
+    if name == "LAMBDA" and of:
+        return Lambda(tuple(_variable(n) for n in of[:-1]), of[-1])
+    if name == "LET" and len(of) % 2:
+        body = of[-1]
+        for name_node, value in reversed(list(zip(of[:-1:2], of[1:-1:2], strict=True))):
+            body = substituted(body, {_variable(name_node): value})
+        return body
+    if name in ("ANCHORARRAY", "_SPILL") and len(of) == 1:
+        return of[0]
+    return Apply("@" if name == "SINGLE" else name, of)
+
+
+def _variable(node: Node) -> str:
+    if not isinstance(node, Variable):
+        raise Unreadable("a variable was expected")
+    return node.name
+
+
+def applied(function: Lambda, arguments: Sequence[Node]) -> Node:
+    """What a LAMBDA computes of arguments. Raises `Unreadable` where there are too many or too few."""
+    if len(arguments) != len(function.names):
+        raise Unreadable("a LAMBDA with another number of arguments")
+    return substituted(function.body, dict(zip(function.names, arguments, strict=True)))
+
+
+def substituted(node: Node, values: Mapping[str, Node]) -> Node:
+    """The tree with variables replaced. Raises `Unreadable` where it grows beyond all measure."""
+    left = [MOST_NODES]
+
+    def replaced(here: Node, bound: Mapping[str, Node]) -> Node:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Unreadable("LET and LAMBDA make it too long")
+        if isinstance(here, Variable):
+            return bound.get(here.name, here)
+        if isinstance(here, Apply):
+            return Apply(here.name, tuple(replaced(n, bound) for n in here.of))
+        if isinstance(here, Lambda):
+            inner = {k: v for k, v in bound.items() if k not in here.names}
+            return Lambda(here.names, replaced(here.body, inner))
+        return here
+
+    return replaced(node, values)
+
+
+def finished(node: Node) -> Node:
+    """The tree, if no variable is free in it; raises `Unreadable`."""
+    waiting: list[tuple[Node, frozenset[str]]] = [(node, frozenset())]
+    for _ in range(MOST_NODES):
+        if not waiting:
+            return node
+        here, bound = waiting.pop()
+        if isinstance(here, Variable) and here.name not in bound:
+            raise Unreadable(f"the name {here.name!r} stands for nothing that is read")
+        if isinstance(here, Apply):
+            waiting += [(n, bound) for n in here.of]
+        elif isinstance(here, Lambda):
+            waiting.append((here.body, bound | set(here.names)))
+    raise Unreadable("too long")
+
+
 def _plain_name(text: str) -> str:
     """``_xlfn.STDEV.P(`` → ``STDEV.P``."""
     name = text[:-1].upper()
@@ -303,3 +436,5 @@ def walk(node: Node) -> Iterator[Node]:
         yield here
         if isinstance(here, Apply):
             waiting += reversed(here.of)
+        elif isinstance(here, Lambda):
+            waiting.append(here.body)

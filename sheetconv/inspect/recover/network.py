@@ -11,7 +11,7 @@ import numpy as np
 
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.blocks import components
-from sheetconv.formulas.grids import Grid, grids
+from sheetconv.formulas.grids import Grid, all_grids
 from sheetconv.formulas.source import Source
 from sheetconv.formulas.tree import Skeletons
 from sheetconv.inspect.recover.cells import Cells, Ids, Kind, split
@@ -84,8 +84,7 @@ def read_network(source: Source, engine: str) -> Network:
 
 
 def _maps(source: Source) -> list[Grid]:
-    skeletons = Skeletons(source)
-    return [grid for sheet in source.sheets for grid in grids(source, sheet, skeletons)]
+    return all_grids(source, Skeletons(source))
 
 
 def _compute(source: Source, maps: list[Grid], cells: Cells, engine: str) -> None:

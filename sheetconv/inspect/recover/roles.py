@@ -1,8 +1,8 @@
 """In a sum of products, which factor is the input and which the weight.
 
-The formulas do not say. In a convolution, all cells of the map read the same weights while the window moves; in
-a dense layer of several units, all read the same inputs while the weights change. Where a product has nothing
-that moves, the input is what formulas compute, or what several maps read.
+What formulas compute is the input and what is typed the weight. Where both are typed, the formulas do not say: in
+a convolution, all cells of the map read the same weights while the window moves; in a dense layer of several
+units, all read the same inputs while the weights change; where nothing moves, several maps read the input.
 """
 
 from __future__ import annotations
@@ -20,49 +20,62 @@ Pair = tuple[Ids, Ids]
 def split_products(pairs: list[Pair], formula: Formula, reader: Reader) -> tuple[list[Ids], list[Ids], bool]:
     """(inputs, weights, whether all cells share the weights), each a list of T arrays of n cells.
 
-    Raises `Unrecognised` where both factors move with the cell.
+    Raises `Unrecognised` where formulas compute both factors, or where both move with the cell.
     """
+    sides = [tuple(_computed(factor, reader) for factor in pair) for pair in pairs]
+    if any(one and two for one, two in sides):
+        raise Unrecognised("formulas compute both factors of its products")
+    told = [pair[::-1] if side[1] else pair for pair, side in zip(pairs, sides, strict=True)]
+    open_ = [k for k, (one, two) in enumerate(sides) if not (one or two)]
     if formula.count == 1:
-        swap = _swap_single(pairs, reader)
-        return [p[swap] for p in pairs], [p[1 - swap] for p in pairs], True
-    still, moving = [], []
-    for one, two in pairs:
-        fixed = (one == one[0]).all(), (two == two[0]).all()
-        if fixed[0] == fixed[1]:
-            raise Unrecognised("both factors of its products move from cell to cell" if not fixed[0] else "")
-        still.append(one if fixed[0] else two)
-        moving.append(two if fixed[0] else one)
-    if _still_is_input(still, moving, formula, reader):
-        return still, moving, False
-    return moving, still, True
+        if open_:
+            flips = [
+                side[1] for side in sides if any(side)
+            ]  # written in the same order as those that are told
+            swap = sum(flips) * 2 > len(flips) if flips else _swap_single([told[k] for k in open_], reader)
+            for k in open_:
+                told[k] = told[k][::-1] if swap else told[k]
+        return [p[0] for p in told], [p[1] for p in told], True
+    fixed = [((one == one[0]).all(), (two == two[0]).all()) for one, two in told]
+    if any(one == two for one, two in fixed):
+        if any(not one and not two for one, two in fixed):
+            raise Unrecognised("both factors of its products move from cell to cell")
+        raise Unrecognised("")
+    if open_ and _still_is_input([told[k] for k in open_], [fixed[k] for k in open_], formula, told, sides):
+        told = [p if k not in open_ or fixed[k][0] else p[::-1] for k, p in enumerate(told)]
+    else:
+        told = [p if k not in open_ or fixed[k][1] else p[::-1] for k, p in enumerate(told)]
+    weights_fixed = {bool((p[1] == p[1][0]).all()) for p in told}
+    if len(weights_fixed) > 1:
+        raise Unrecognised("some of its weights move from cell to cell, others stay")
+    return [p[0] for p in told], [p[1] for p in told], weights_fixed.pop()
 
 
-def _still_is_input(still: list[Ids], moving: list[Ids], formula: Formula, reader: Reader) -> bool:
-    """Whether the factors that stay are a dense layer's inputs (and those that move its weights)."""
-    computed = _computed(still, reader), _computed(moving, reader)
-    if computed[0] != computed[1]:
-        return computed[0]
-    ids = np.concatenate(moving)
+def _still_is_input(
+    open_: list[Pair], fixed: list[tuple[bool, bool]], formula: Formula, told: list[Pair], sides: list[tuple]
+) -> bool:
+    """Whether, of typed factors, those that stay are a dense layer's inputs (and those that move its weights)."""
+    known = [bool((p[0] == p[0][0]).all()) for p, side in zip(told, sides, strict=True) if any(side)]
+    if known:  # as where one factor is computed
+        return known[0]
+    ids = np.concatenate([one if still[1] else two for (one, two), still in zip(open_, fixed, strict=True)])
     apart = len(np.unique(ids)) == len(ids)
-    return apart and (len(moving) > _LARGEST_KERNEL or min(formula.shape) == 1)
+    return apart and (len(open_) > _LARGEST_KERNEL or min(formula.shape) == 1)
 
 
-def _swap_single(pairs: list[Pair], reader: Reader) -> int:
-    """Which factor (0 or 1) of a single cell's products is the input."""
+def _swap_single(pairs: list[Pair], reader: Reader) -> bool:
+    """Whether the second factor of a single cell's products, all typed, is the input."""
     sides = [np.concatenate([p[k] for p in pairs]) for k in (0, 1)]
-    computed = [_computed([side], reader) for side in sides]
-    if computed[0] != computed[1]:
-        return int(computed[1])
     known = [float((reader.tensors.find(side)[0] >= 0).mean()) for side in sides]
     if known[0] != known[1]:
-        return int(known[1] > known[0])
+        return known[1] > known[0]
     read = [sum(reader.readers_of.get(int(i), 0) for i in side) for side in sides]
-    return int(read[1] > read[0])
+    return read[1] > read[0]
 
 
-def _computed(ids: list[Ids], reader: Reader) -> bool:
-    """Whether formulas compute most of the cells."""
-    return bool((reader.cells.kinds(np.concatenate(ids)) == Kind.FORMULA).mean() > 0.5)
+def _computed(ids: Ids, reader: Reader) -> bool:
+    """Whether formulas compute the cells (or some of them, where a window reaches beyond a map)."""
+    return bool((reader.cells.kinds(ids) == Kind.FORMULA).any())
 
 
 def typed_inputs(pairs: list[Pair], formula: Formula, reader: Reader) -> list[Ids]:
