@@ -38,8 +38,15 @@ def command(book: Path, output: Path, engine: str, as_json: bool, force: bool) -
             click.echo(f"{report.follow:,} cells differ because they read those")
         for unread in report.unread:
             click.echo(f"Not recognised: {unread.area} {unread.formula[:80]}: {unread.reason}")
+        for name, inputs in report.depends.items():
+            click.echo(f"{name} depends on {', '.join(inputs) or 'no input'}")
+        if report.note:
+            click.echo(f"Note: {report.note}")
         word = "all equal" if report.agrees else "not all equal"
         click.echo(f"{report.cells:,} cells compared with torch float64, {word} (engine {report.engine})")
+        if report.points:
+            less = f", {report.undefined:,} cells undefined there" if report.undefined else ""
+            click.echo(f"Compared again with {report.points} other sets of inputs and weights{less}")
         click.echo(f"Wrote {report.model} and {report.weights}")
     if not report.agrees:
         raise click.exceptions.Exit(1)

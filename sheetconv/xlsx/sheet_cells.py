@@ -72,6 +72,13 @@ class SheetCells:
         found[self.formula_indices] = True
         return found
 
+    @property
+    def uncomputed(self) -> np.ndarray:
+        """Indices of cells with a formula of their own for which the file has no value."""
+        own = self.formula_indices
+        blank = own[np.isnan(self._number_view[own])]
+        return blank[[self._others.get(int(i)) is None for i in blank]] if len(blank) else blank
+
     def written(self, index: int) -> tuple[str, int, int] | int:
         """How the formula of a listed cell is written: (text, row, column), or the number of a shared one.
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from sheetconv.errors import LimitError
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.source import Cell
+from sheetconv.formulas.values import Unknown, number
 from sheetconv.inspect.explain.cell import Explainer
 from sheetconv.inspect.explain.result import Explanation
-from sheetconv.inspect.explain.values import Unknown, number
 
 MOST_CELLS = 200_000
 _MOST_SLOPES = 1000

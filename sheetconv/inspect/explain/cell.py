@@ -11,9 +11,9 @@ from sheetconv.formulas.area import Area
 from sheetconv.formulas.elements import TensorElements
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.formulas.tree import Apply, Node, Number, Skeletons, Slot
+from sheetconv.formulas.values import Unknown, Values, number
 from sheetconv.inspect.explain.result import Explanation, Group, misfits
 from sheetconv.inspect.explain.terms import Decomposition, Factor, Term, reads
-from sheetconv.inspect.explain.values import Unknown, Values, number
 from sheetconv.xlsx.tokens import box, is_address, tokens
 
 _CHOICES = ("INDEX", "CHOOSE")

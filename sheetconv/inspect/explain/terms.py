@@ -16,7 +16,7 @@ from sheetconv.errors import LimitError
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.source import Cell
 from sheetconv.formulas.tree import Apply, Node, Number, Slot, walk
-from sheetconv.inspect.explain.values import MOST_CELLS, Unknown, Values, evaluate, number
+from sheetconv.formulas.values import MOST_CELLS, Unknown, Values, evaluate, number
 
 
 @dataclass(frozen=True)

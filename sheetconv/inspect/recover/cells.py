@@ -60,6 +60,14 @@ class Cells:
         """The number of one cell."""
         return self._order[sheet] << _SHEET | row << _ROW | column
 
+    def inside(self, area: Area) -> Ids:
+        """Numbers of all cells of an area, row by row, (n,)."""
+        rows, columns = np.arange(area.row0, area.row1 + 1), np.arange(area.column0, area.column1 + 1)
+        found: Ids = (
+            self._order[area.sheet] << _SHEET | rows[:, None].astype(np.int64) << _ROW | columns
+        ).ravel()
+        return found
+
     def corner(self, areas: list[Area]) -> Ids:
         """Numbers of the top left cells of areas, shape (areas,)."""
         return np.array([self.number(a.sheet, a.row0, a.column0) for a in areas], np.int64)
@@ -87,6 +95,20 @@ class Cells:
         at, there = self._find(ids)
         formula = there & (self._kinds[at] == Kind.FORMULA)
         self._values[at[formula]] = values[formula]
+
+    def retype(self, ids: Ids, values: np.ndarray) -> None:
+        """Set typed numbers."""
+        at, there = self._find(ids)
+        typed = there & (self._kinds[at] == Kind.NUMBER)
+        self._values[at[typed]] = values[typed]
+
+    def snapshot(self) -> np.ndarray:
+        """All values, to be put back by `restore`."""
+        return self._values.copy()
+
+    def restore(self, values: np.ndarray) -> None:
+        """Put back what `snapshot` gave."""
+        self._values = values.copy()
 
     def areas(self, ids: Ids) -> list[Area]:
         """The cells as rectangles."""

@@ -22,7 +22,9 @@ def arrays(network: Network) -> dict[str, np.ndarray]:
         assert tensor.layer is not None
         for name, values in tensor.layer.parameters.items():
             joint = "." if tensor.layer.module else "_"
-            found[f"{tensor.name}{joint}{name}"] = np.ascontiguousarray(values)
+            found[f"{tensor.name}{joint}{name}"] = np.ascontiguousarray(values.values(network.cells))
+        for name, indices in tensor.layer.indices.items():
+            found[f"{tensor.name}_{name}"] = np.ascontiguousarray(indices)
     for tensor in network.inputs:
         found[f"input.{tensor.name}"] = np.ascontiguousarray(network.cells.values(tensor.ids)[None])
     return found
@@ -115,8 +117,11 @@ def _declared(tensor: Tensor) -> list[str]:
     if layer.module:
         return [f"        self.{tensor.name} = {layer.module}"]
     return [
-        f'        self.register_buffer("{tensor.name}_{name}", torch.zeros{values.shape})'
+        f'        self.register_buffer("{tensor.name}_{name}", torch.zeros({list(values.constant.shape)}))'
         for name, values in layer.parameters.items()
+    ] + [
+        f'        self.register_buffer("{tensor.name}_{name}", torch.zeros({list(indices.shape)}, dtype=torch.int64))'
+        for name, indices in layer.indices.items()
     ]
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.grids import Grid
-from sheetconv.formulas.tree import Apply, Node, Number, Slot
+from sheetconv.formulas.tree import Apply, Node, Number, Slot, Text
+from sheetconv.formulas.values import Unknown, constant
 from sheetconv.inspect.recover.cells import Cells, Kind, shifted
 from sheetconv.inspect.recover.values import (
     MOST_TERMS,
@@ -74,8 +75,10 @@ class _Evaluation:
             return [[number(node.value)]]
         if isinstance(node, Slot):
             return self.slot(node.index)
-        if not isinstance(node, Apply):
+        if isinstance(node, Text):
             raise Unrecognised(f"it works with the text {node.value[:20]!r}")
+        if not isinstance(node, Apply):
+            raise Unrecognised("it hands a LAMBDA to a function that is not read")
         special: dict[str, Callable[[tuple[Node, ...]], Table]] = {
             "{}": self.constants,
             "SUM": lambda of: [[add(self.flat(of))]],
@@ -192,14 +195,19 @@ def _operate(name: str, of: list[Poly]) -> Poly:
             product = multiply(product, factor)
         return product
     if name == "1/":
-        constant = of[0].constant
-        return call("1/", of[0]) if not constant else number(1 / constant)
-    if name in ("^", "POWER") and len(of) == 2 and of[0].constant is not None and of[1].constant is not None:
-        with np.errstate(all="ignore"):
-            result = float(np.power(of[0].constant, of[1].constant))
-        if not np.isfinite(result):
-            raise Unrecognised("a power that is no number")
-        return number(result)
+        below = of[0].constant
+        return call("1/", of[0]) if not below else number(1 / below)
+    constants = [p.constant for p in of]
+    if of and all(c is not None for c in constants):
+        try:
+            return number(constant(name, [c for c in constants if c is not None]))
+        except Unknown as error:
+            raise Unrecognised(f"{error} of constants") from error
+    if name in ("LOG", "LOG10"):
+        base = constants[1] if name == "LOG" and len(of) == 2 else 10.0
+        if base is None or base <= 0 or base == 1:
+            raise Unrecognised("a logarithm to a base that changes")
+        return scale(call("LN", of[0]), 1 / float(np.log(base)))
     if name in _EACH:
         return call("^" if name == "POWER" else name, *of)
     raise Unrecognised(f"{name} is not read")

@@ -23,6 +23,7 @@ from sheetconv.inspect.recover.tensors import Tensor, Tensors
 from sheetconv.inspect.recover.values import Call, Poly, Unrecognised, all_ids, renamed
 from sheetconv.prove.engines import get
 from sheetconv.xlsx.cells import numbers
+from sheetconv.xlsx.strip import Typed
 
 _MOST_APART, _LONG = 64, 3
 
@@ -46,9 +47,11 @@ class Network:
         unread: maps that were not recognised.
         exceptions: cells within recognised maps that do not have the map's formula.
         cells: kinds and values, formulas computed by the engine.
+        areas: where the formulas stand.
     """
 
     cells: Cells
+    areas: list[Area] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
     copies: list[tuple[Ids, Ids]] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
@@ -72,8 +75,8 @@ def read_network(source: Source, engine: str) -> Network:
     """
     maps = _maps(source)
     cells = Cells(source)
-    _compute(source, maps, cells, engine)
-    network = Network(cells)
+    network = Network(cells, [grid.area for grid in maps])
+    compute(source, network, engine)
     formulas = _formulas(maps, cells, network, source)
     reader = Reader(cells, Tensors(), _usage(formulas))
     _typed(formulas, reader)
@@ -87,19 +90,13 @@ def _maps(source: Source) -> list[Grid]:
     return all_grids(source, Skeletons(source))
 
 
-def _compute(source: Source, maps: list[Grid], cells: Cells, engine: str) -> None:
-    areas = [grid.area for grid in maps]
-    if not areas:
+def compute(source: Source, network: Network, engine: str, typed: Typed | None = None) -> None:
+    """Fill in the values of all formulas, as the engine computes them with other numbers in typed cells."""
+    if not network.areas:
         return
-    blocks = get(engine).evaluate(source.book.path, [(a.sheet, a[1:]) for a in areas])
-    for area, block in zip(areas, blocks, strict=True):
-        ids = np.array(
-            [
-                [cells.number(area.sheet, row, column) for column in range(area.column0, area.column1 + 1)]
-                for row in range(area.row0, area.row1 + 1)
-            ]
-        )
-        cells.fill(ids.ravel(), numbers(block).ravel())
+    blocks = get(engine).evaluate(source.book.path, [(a.sheet, a[1:]) for a in network.areas], typed)
+    for area, block in zip(network.areas, blocks, strict=True):
+        network.cells.fill(network.cells.inside(area), numbers(block).ravel())
 
 
 def _formulas(maps: list[Grid], cells: Cells, network: Network, source: Source) -> list[Formula]:

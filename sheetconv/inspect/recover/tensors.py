@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sheetconv.inspect.recover.cells import Ids
+from sheetconv.inspect.recover.cells import Cells, Ids
 
 
 @dataclass(eq=False)
@@ -28,6 +28,46 @@ class Tensor:
 
 
 @dataclass(eq=False)
+class Numbers:
+    """Numbers of a module as cells of the workbook give them: an array of constants and of cells times factors."""
+
+    constant: np.ndarray
+    at: list[np.ndarray] = field(default_factory=list)
+    ids: list[Ids] = field(default_factory=list)
+    times: list[np.ndarray] = field(default_factory=list)
+
+    @classmethod
+    def zeros(cls, *shape: int) -> Numbers:
+        """All zero."""
+        return cls(np.zeros(shape))
+
+    @classmethod
+    def of(cls, ids: Ids) -> Numbers:
+        """The cells themselves, in their shape."""
+        found = cls.zeros(*ids.shape)
+        found.add(np.arange(ids.size), ids.ravel(), 1.0)
+        return found
+
+    def add(self, at: np.ndarray, ids: Ids, times: float) -> None:
+        """Add cells times a factor at flat places (both (n,))."""
+        self.at.append(np.asarray(at, np.int64).ravel())
+        self.ids.append(np.asarray(ids, np.int64).ravel())
+        self.times.append(np.full(self.at[-1].size, times))
+
+    def cells(self) -> Ids:
+        """The cells that the numbers come from."""
+        return np.concatenate(self.ids) if self.ids else np.empty(0, np.int64)
+
+    def values(self, cells: Cells) -> np.ndarray:
+        """The numbers as the cells stand, float64."""
+        found = self.constant.astype(np.float64).ravel().copy()
+        if self.ids:
+            product = np.concatenate(self.times) * cells.values(self.cells())
+            np.add.at(found, np.concatenate(self.at), product)
+        return found.reshape(self.constant.shape)
+
+
+@dataclass(eq=False)
 class Layer:
     """One step of the network.
 
@@ -36,7 +76,8 @@ class Layer:
         inputs: tensors that it reads.
         expression: Python of the step, with ``{0}``, ``{1}`` … for the inputs and ``{self}`` for the module.
         module: the constructor of its module, or "".
-        parameters: arrays of the module (weight, bias), or of buffers where there is no module.
+        parameters: numbers of the module (weight, bias), or of buffers where there is no module.
+        indices: arrays of whole numbers (buffers): which elements a step gathers.
         doubtful: cells of the output whose formulas read something beyond the input.
     """
 
@@ -44,8 +85,9 @@ class Layer:
     inputs: list[Tensor]
     expression: str
     module: str = ""
-    parameters: dict[str, np.ndarray] = field(default_factory=dict)
+    parameters: dict[str, Numbers] = field(default_factory=dict)
     doubtful: list[int] = field(default_factory=list)
+    indices: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Tensors:

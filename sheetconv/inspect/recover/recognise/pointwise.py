@@ -16,7 +16,7 @@ from sheetconv.inspect.recover.activations import strip, wrap
 from sheetconv.inspect.recover.cells import Ids, Kind
 from sheetconv.inspect.recover.reader import Formula, Match, Reader, per_cell, planes, vector
 from sheetconv.inspect.recover.recognise.pool import times
-from sheetconv.inspect.recover.tensors import Layer, Tensor
+from sheetconv.inspect.recover.tensors import Layer, Numbers, Tensor
 from sheetconv.inspect.recover.values import Call, Factor, Poly, Unrecognised
 
 _FUNCTIONS = {
@@ -52,7 +52,7 @@ class _Writing:
     tensors: list[int] = field(default_factory=list)
     channels: list[int | None] = field(default_factory=list)
     places: list[Ids | None] = field(default_factory=list)
-    numbers: list[float] = field(default_factory=list)
+    numbers: list[Ids] = field(default_factory=list)
 
 
 def recognise(formula: Formula, reader: Reader) -> Match:
@@ -66,7 +66,7 @@ def recognise(formula: Formula, reader: Reader) -> Match:
         planar = "map", code, tuple(writing.tensors), formula.shape
         return Match(formula, planar, writing, partial(_build_planes, code))
     moving = [p for p in writing.places if p is not None]
-    key = "vector", code, tuple(writing.tensors), len(moving), tuple(writing.numbers)
+    key = "vector", code, tuple(writing.tensors), len(moving)
     return Match(formula, key, writing, partial(_build_vector, code))
 
 
@@ -165,14 +165,12 @@ def _cell(ids: Ids, writing: _Writing) -> str:
     owner, flat = reader.tensors.find(ids)
     still = formula.count > 1 and (ids == ids[0]).all()
     if (owner < 0).all():
-        values = reader.cells.values(ids)
-        if not np.isfinite(values).all():
-            raise Unrecognised("it reads cells that hold no number")
-        if still or formula.count == 1 or np.ptp(values) == 0:
-            return _number(float(values[0]), writing)
-        if (reader.cells.kinds(ids) == Kind.NUMBER).all() and len(set(ids.tolist())) == len(ids):
-            raise Unrecognised("it reads typed numbers that belong to no image")
-        raise Unrecognised("it reads cells that belong to no map and no image")
+        kinds = reader.cells.kinds(ids)
+        if (kinds == Kind.FORMULA).any():
+            raise Unrecognised("it reads cells that belong to no map and no image")
+        if (kinds != Kind.NUMBER).all():
+            return "0.0"
+        return _number(ids, writing)
     index = int(owner[owner >= 0][0])
     if (owner != index).any():
         raise Unrecognised("it reads several tensors at once")
@@ -207,9 +205,9 @@ def _operand(index: int, channel: int | None, places: Ids | None, writing: _Writ
     return f"<{len(writing.tensors) - 1}>"
 
 
-def _number(value: float, writing: _Writing) -> str:
-    """A number of the expression; it becomes a literal if all channels have the same."""
-    writing.numbers.append(value)
+def _number(ids: Ids, writing: _Writing) -> str:
+    """Typed numbers of the expression, one for each cell: they become a buffer."""
+    writing.numbers.append(ids)
     return f"«{len(writing.numbers) - 1}»"
 
 
@@ -226,15 +224,22 @@ def _build_planes(code: str, matches: list[Match], reader: Reader) -> tuple[Ids,
         chosen = [m.data.channels[k] for m in matches]
         every = chosen == list(range(reader.tensor(tensor).ids.shape[0]))
         code = code.replace(f"<{k}>", f"{{{where[tensor]}}}" + ("" if every else f"[:, {chosen}]"))
-    parameters: dict[str, np.ndarray] = {}
+    parameters: dict[str, Numbers] = {}
+    rows, columns = matches[0].formula.shape
     for k in range(len(first.numbers)):
-        numbers = [m.data.numbers[k] for m in matches]
-        if len(set(numbers)) == 1:
-            code = code.replace(f"«{k}»", repr(numbers[0]))
+        chosen_ids = [m.data.numbers[k] for m in matches]
+        if all((ids == chosen_ids[0][0]).all() for ids in chosen_ids):
+            held = Numbers.of(chosen_ids[0][0])
+        elif all((ids == ids[0]).all() for ids in chosen_ids):
+            held = Numbers.of(np.array([ids[0] for ids in chosen_ids])[:, None, None])
         else:
-            name = f"number{len(parameters) + 1}"
-            parameters[name] = np.array(numbers)[:, None, None]
-            code = code.replace(f"«{k}»", "{self}_" + name)
+            held = Numbers.zeros(len(matches), rows, columns)
+            for c, match in enumerate(matches):
+                at = match.formula.positions
+                held.add((c * rows + at[:, 0]) * columns + at[:, 1], chosen_ids[c], 1.0)
+        name = f"number{len(parameters) + 1}"
+        parameters[name] = held
+        code = code.replace(f"«{k}»", "{self}_" + name)
     return planes(matches), Layer(_kind(code), inputs, code, parameters=parameters)
 
 
@@ -253,9 +258,13 @@ def _build_vector(code: str, matches: list[Match], reader: Reader) -> tuple[Ids,
             if chosen != list(range(held.ids.size)):
                 source += f"[:, {chosen}]"
         code = code.replace(f"<{k}>", source)
-    for k, number in enumerate(first.numbers):
-        code = code.replace(f"«{k}»", repr(number))
-    return vector(matches), Layer(_kind(code), inputs, code)
+    parameters: dict[str, Numbers] = {}
+    for k in range(len(first.numbers)):
+        ids = np.concatenate([m.data.numbers[k] for m in matches])
+        name = f"number{k + 1}"
+        parameters[name] = Numbers.of(ids[0] if (ids == ids[0]).all() else ids)
+        code = code.replace(f"«{k}»", "{self}_" + name)
+    return vector(matches), Layer(_kind(code), inputs, code, parameters=parameters)
 
 
 def _kind(code: str) -> str:

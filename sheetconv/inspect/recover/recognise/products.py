@@ -9,7 +9,7 @@ from math import gcd
 import numpy as np
 
 from sheetconv.inspect.recover.activations import strip, wrap
-from sheetconv.inspect.recover.cells import Ids
+from sheetconv.inspect.recover.cells import Ids, Kind
 from sheetconv.inspect.recover.reader import (
     Formula,
     Match,
@@ -22,38 +22,39 @@ from sheetconv.inspect.recover.reader import (
     vector,
 )
 from sheetconv.inspect.recover.roles import split_products
-from sheetconv.inspect.recover.tensors import Layer, Tensor
+from sheetconv.inspect.recover.tensors import Layer, Numbers, Tensor
 from sheetconv.inspect.recover.values import Call, Poly, Unrecognised
 from sheetconv.inspect.recover.windows import Windows, windows
 
 
 @dataclass
 class _Sum:
-    """Terms of a sum: inputs (T arrays of n cells), weights (n, T), bias (n,)."""
+    """Terms of a sum: inputs (T arrays of n cells), weights (cells (n,) or none, times a number), bias likewise."""
 
     reads: list[Ids]
-    weights: np.ndarray
-    bias: np.ndarray
-    has_bias: bool
+    weights: list[tuple[Ids | None, float]]
+    bias: list[tuple[Ids, float]]
+    constant: float
     shared: bool  # whether all cells of the map use the same weights
     literal: bool  # whether the weights stand in the formula itself
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether anything is added to the products."""
+        return bool(self.bias) or self.constant != 0
 
 
 @dataclass
 class _Convolution:
     windows: Windows
-    weights: np.ndarray
-    bias: float
-    has_bias: bool
+    parts: _Sum
     activations: list[str]
 
 
 @dataclass
 class _Dense:
     columns: list[tuple[np.ndarray, np.ndarray]]  # per term: tensor number and place, each (n,)
-    weights: np.ndarray
-    bias: np.ndarray
-    has_bias: bool
+    parts: _Sum
     activations: list[str]
 
 
@@ -84,35 +85,35 @@ def _parts(poly: Poly, formula: Formula, reader: Reader) -> _Sum:
         poly.terms
     ) or any(len(t.factors) > 2 for t in poly.terms):
         raise Unrecognised("")
-    bias = np.full(n, float(constant))
     reads: list[Ids] = []
-    weights: list[np.ndarray] = []
-    has_bias, shared = bool(constant), True
+    weights: list[tuple[Ids | None, float]] = []
+    bias: list[tuple[Ids, float]] = []
+    shared = True
     if products:
         pairs = [tuple(per_cell(f, n) for f in t.factors if not isinstance(f, Call)) for t in products]
-        data, static, shared = split_products([(a, b) for a, b in pairs], formula, reader)
-        reads = data
-        weights = [t.coefficient * reader.cells.values(w) for t, w in zip(products, static, strict=True)]
-        for term in singles:
-            ids = per_cell(_ids(term.factors[0]), n)
-            if (reader.tensors.find(ids)[0] >= 0).any() and n > 1:
-                raise Unrecognised("it adds a map to a sum of products")
-            bias = bias + term.coefficient * reader.cells.values(ids)
-            has_bias = True
-    else:
-        for term in singles:
-            ids = per_cell(_ids(term.factors[0]), n)
-            if n > 1 and (ids == ids[0]).all() and not (reader.tensors.find(ids)[0] >= 0).any():
-                bias, has_bias = bias + term.coefficient * reader.cells.values(ids), True
-            else:
-                reads.append(ids)
-                weights.append(np.full(n, term.coefficient))
+        reads, static, shared = split_products([(a, b) for a, b in pairs], formula, reader)
+        if any((reader.cells.kinds(w) == Kind.FORMULA).any() for w in static):
+            raise Unrecognised("formulas compute its weights")
+        weights = [(w, t.coefficient) for t, w in zip(products, static, strict=True)]
+    for term in singles:
+        ids = per_cell(_ids(term.factors[0]), n)
+        found = (reader.tensors.find(ids)[0] >= 0).any()
+        still = n > 1 and (ids == ids[0]).all()
+        if (reader.cells.kinds(ids) == Kind.FORMULA).any() and products:
+            raise Unrecognised("it adds a map to a sum of products")
+        if (products and (n == 1 or not found)) or (not products and still and not found):
+            bias.append((ids, term.coefficient))
+        elif products:
+            raise Unrecognised("it adds a map to a sum of products")
+        else:
+            reads.append(ids)
+            weights.append((None, term.coefficient))
     if not reads or (not products and len(reads) == 1):
         raise Unrecognised("")
-    table = np.stack(weights, 1)
-    if not np.isfinite(table).all() or not np.isfinite(bias).all():
+    numbers = [ids for ids, _ in (*weights, *bias) if ids is not None]
+    if not all(np.isfinite(reader.cells.values(ids)).all() for ids in numbers):
         raise Unrecognised("its weights are not numbers")
-    return _Sum(reads, table, bias, has_bias, shared, not products)
+    return _Sum(reads, weights, bias, float(constant), shared, not products)
 
 
 def _ids(factor: Ids | Call) -> Ids:
@@ -126,10 +127,10 @@ def _convolution(parts: _Sum, activations: list[str], formula: Formula, reader: 
     pointwise = all((e.dy, e.dx) == (0, 0) for e in found.elements) and found.stride == (1, 1)
     if parts.literal and pointwise and formula.count > 1:
         raise Unrecognised("")
-    if np.ptp(parts.bias) > 0:
+    if any((ids != ids[0]).any() for ids, _ in parts.bias):
         raise Unrecognised("its bias changes from cell to cell")
     used = tuple(sorted({e.tensor for e in found.elements}))
-    data = _Convolution(found, parts.weights[0], float(parts.bias[0]), parts.has_bias, activations)
+    data = _Convolution(found, parts, activations)
     key = "conv", formula.shape, found.stride, found.box(), used, tuple(activations), parts.has_bias
     return Match(formula, key, data, partial(_build_convolution, [reader.tensor(t) for t in used], used))
 
@@ -152,13 +153,15 @@ def _build_convolution(
     )
     kernel = (bottom - top) // dilation[0] + 1, (right - left) // dilation[1] + 1
     channels = sum(t.ids.shape[0] for t in inputs)
-    weight = np.zeros((len(matches), channels, *kernel))
+    shape = (len(matches), channels, *kernel)
+    weight = _Weights(shape)
+    bias = Numbers.zeros(len(matches))
     for o, match in enumerate(matches):
         for e in match.data.windows.elements:
             c = offsets[used.index(e.tensor)] + e.channel
-            weight[o, c, (e.dy - top) // dilation[0], (e.dx - left) // dilation[1]] += match.data.weights[
-                e.index
-            ]
+            place = o, c, (e.dy - top) // dilation[0], (e.dx - left) // dilation[1]
+            weight.add(place, *match.data.parts.weights[e.index])
+        _add_bias(bias, o, match.data.parts, 1)
     (height, width), stride = matches[0].formula.shape, first.windows.stride
     below, beside = (
         stride[0] * (height - 1) + bottom - (rows - 1),
@@ -171,12 +174,12 @@ def _build_convolution(
         options += [f"padding={size((-top, -left))}"] if (top, left) != (0, 0) else []
     else:
         expression = f"F.pad({expression}, ({-left}, {beside}, {-top}, {below}))"
-    if len(matches) == channels > 1 and _depthwise(weight):
-        weight = np.stack([weight[o, o : o + 1] for o in range(channels)])
-        options.append(f"groups={channels}")
-    parameters = {"weight": weight}
-    if first.has_bias:
-        parameters["bias"] = np.array([m.data.bias for m in matches])
+    groups = _groups(weight.used, shape)
+    if groups > 1:
+        options.append(f"groups={groups}")
+    parameters = {"weight": weight.numbers(groups)}
+    if first.parts.has_bias:
+        parameters["bias"] = bias
     else:
         options.append("bias=False")
     doubtful = [int(i) for m in matches for i in m.formula.ids[m.data.windows.doubtful]]
@@ -210,20 +213,57 @@ def _symmetric(
     )
 
 
-def _depthwise(weight: np.ndarray) -> bool:
-    """Whether output channel c reads input channel c only."""
-    return not any(weight[o, c].any() for o in range(len(weight)) for c in range(weight.shape[1]) if c != o)
+class _Weights:
+    """A convolution's weights (out, in, rows, columns) while they are gathered, element by element."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape, self.used = shape, np.zeros(shape[:2], bool)
+        self.parts: list[tuple[tuple[int, ...], Ids | None, float]] = []
+
+    def add(self, place: tuple[int, ...], ids: Ids | None, times: float) -> None:
+        self.used[place[:2]] = True
+        self.parts.append((place, ids, times))
+
+    def numbers(self, groups: int) -> Numbers:
+        """The weights with the input channels of each output channel's own group only."""
+        out, channels = self.shape[0] // groups, self.shape[1] // groups
+        found = Numbers.zeros(self.shape[0], channels, *self.shape[2:])
+        for (o, c, *rest), ids, times in self.parts:
+            place = o, c - o // out * channels, *rest
+            if ids is None:
+                found.constant[place] += times
+            else:
+                found.add(np.array(np.ravel_multi_index(place, found.constant.shape)), ids[:1], times)
+        return found
+
+
+def _groups(used: np.ndarray, shape: tuple[int, ...]) -> int:
+    """Into how many groups the channels fall, each output channel reading its own group's inputs only."""
+    out, channels = shape[:2]
+    for groups in range(channels, 1, -1):
+        if channels % groups == 0 and out % groups == 0:
+            own = np.arange(out)[:, None] // (out // groups) == np.arange(channels) // (channels // groups)
+            if not (used & ~own).any():
+                return groups
+    return 1
+
+
+def _add_bias(bias: Numbers, at: int, parts: _Sum, count: int) -> None:
+    """Put the bias of a map (`count` 1), or of each of its cells, at a place."""
+    places = np.arange(at, at + count)
+    bias.constant[places] += parts.constant
+    for ids, times in parts.bias:
+        bias.add(places, ids[:count], times)
 
 
 def _dense(parts: _Sum, activations: list[str], formula: Formula, reader: Reader) -> Match:
     columns = []
     used: set[int] = set()
-    for index, ids in enumerate(parts.reads):
+    for ids in parts.reads:
         owner, flat = reader.tensors.find(ids)
         missing = owner < 0
         if missing.any() and (reader.cells.values(ids[missing]) != 0).any():
             raise Unrecognised("it reads cells that belong to no map and no image")
-        parts.weights[missing, index] = 0.0
         used |= set(owner[~missing].tolist())
         columns.append((owner, flat))
     if not used:
@@ -231,7 +271,7 @@ def _dense(parts: _Sum, activations: list[str], formula: Formula, reader: Reader
     if formula.count > 1 and parts.literal and len(parts.reads) < 3:
         raise Unrecognised("")
     order = tuple(sorted(used))
-    data = _Dense(columns, parts.weights, parts.bias, parts.has_bias, activations)
+    data = _Dense(columns, parts, activations)
     key = "dense", order, tuple(activations), parts.has_bias
     return Match(formula, key, data, partial(_build_dense, [reader.tensor(t) for t in order], order))
 
@@ -242,20 +282,27 @@ def _build_dense(
     expression, offsets = flattened(inputs)
     start = dict(zip(used, offsets, strict=True))
     total = sum(t.ids.size for t in inputs)
-    rows = []
+    units = sum(m.formula.count for m in matches)
+    weight, bias, at = Numbers.zeros(units, total), Numbers.zeros(units), 0
     for match in matches:
         data: _Dense = match.data
-        weight = np.zeros((match.formula.count, total))
-        unit = np.arange(match.formula.count)
-        for index, (owner, flat) in enumerate(data.columns):
-            place = np.array([start.get(int(t), 0) for t in owner]) + np.where(owner >= 0, flat, 0)
-            np.add.at(weight, (unit, place), data.weights[:, index])
-        rows.append(weight)
+        unit = np.arange(at, at + match.formula.count)
+        for (owner, flat), (ids, times) in zip(data.columns, data.parts.weights, strict=True):
+            there = owner >= 0
+            place = (
+                unit[there] * total + np.array([start[int(t)] for t in owner[there]], np.int64) + flat[there]
+            )
+            if ids is None:
+                np.add.at(weight.constant.reshape(-1), place, times)
+            else:
+                weight.add(place, ids[there], times)
+        _add_bias(bias, at, data.parts, match.formula.count)
+        at += match.formula.count
     first: _Dense = matches[0].data
-    parameters = {"weight": np.concatenate(rows)}
-    options = [str(total), str(len(parameters["weight"]))]
-    if first.has_bias:
-        parameters["bias"] = np.concatenate([m.data.bias for m in matches])
+    parameters = {"weight": weight}
+    options = [str(total), str(units)]
+    if first.parts.has_bias:
+        parameters["bias"] = bias
     else:
         options.append("bias=False")
     layer = Layer(

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.errors import LimitError
+from sheetconv.errors import EngineError, LimitError
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.source import Source
 from sheetconv.formulas.tree import Apply, Node, Number, Slot
+from sheetconv.xlsx.cells import Value, numbers
 
 MOST_CELLS = 100_000
 Array = np.ndarray
@@ -27,6 +28,43 @@ class Values:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.changed: dict[tuple[str, int, int], float] = {}
+        self.engine = ""
+        """The engine that computed the numbers, where the file has formulas without any; else empty."""
+        self._computed: dict[str, tuple[int, int, Array]] = {}
+        if any(_uncomputed(source, sheet) for sheet in source.sheets):
+            self._compute()
+
+    def _compute(self) -> None:
+        from sheetconv.prove.engines import DEFAULT, get
+
+        extents = [(s, e) for s in self.source.sheets if (e := self.source.cells(s).extent) is not None]
+        try:
+            blocks = get(DEFAULT).evaluate(self.source.book.path, extents)
+        except EngineError:
+            return
+        self.engine = DEFAULT
+        for (sheet, extent), block in zip(extents, blocks, strict=True):
+            self._computed[sheet] = (extent[0], extent[1], numbers(block))
+
+    def value(self, cell: tuple[str, int, int]) -> Value:
+        """What a cell shows: the file's cached value, or the engine's number."""
+        sheet, row, column = cell
+        if sheet not in self._computed:
+            return self.source.cells(sheet).value(row, column)
+        found = float(self._numbers(Area(*cell, row, column))[0, 0])
+        return found if not np.isnan(found) else self.source.cells(sheet).value(row, column)
+
+    def _numbers(self, area: Area) -> Array:
+        if area.sheet not in self._computed:
+            return np.array(self.source.cells(area.sheet).numbers(*area[1:]), dtype=float)
+        top, left, block = self._computed[area.sheet]
+        found = np.full((area.row1 - area.row0 + 1, area.column1 - area.column0 + 1), np.nan)
+        r0, c0 = max(area.row0, top), max(area.column0, left)
+        r1, c1 = min(area.row1, top + block.shape[0] - 1), min(area.column1, left + block.shape[1] - 1)
+        if r0 <= r1 and c0 <= c1:
+            inside = block[r0 - top : r1 - top + 1, c0 - left : c1 - left + 1]
+            found[r0 - area.row0 : r1 - area.row0 + 1, c0 - area.column0 : c1 - area.column0 + 1] = inside
+        return found
 
     def block(self, area: Area) -> Array:
         """Numbers of an area, float64 (rows, columns), NaN for blank cells, texts, errors and missing values."""
@@ -39,7 +77,7 @@ class Values:
             raise LimitError(
                 f"{area} has {area.size:,} cells; sums of up to {MOST_CELLS:,} can be taken apart"
             )
-        found = np.array(self.source.cells(area.sheet).numbers(*area[1:]), dtype=float)
+        found = self._numbers(area)
         for (sheet, row, column), value in self.changed.items():
             if (
                 sheet == area.sheet
@@ -48,6 +86,12 @@ class Values:
             ):
                 found[row - area.row0, column - area.column0] = value
         return found
+
+
+def _uncomputed(source: Source, sheet: str) -> bool:
+    """Whether the file has a formula on the sheet and no value for it."""
+    cells = source.cells(sheet)
+    return len(cells.uncomputed) > 0
 
 
 def evaluate(node: Node, slots: Sequence[Area], values: Values) -> Array:
@@ -71,9 +115,32 @@ def evaluate(node: Node, slots: Sequence[Area], values: Values) -> Array:
         raise Unknown(f"the function {node.name}")
     try:
         with np.errstate(all="ignore"):
-            return np.asarray(function(*(np.nan_to_num(a) for a in arguments)), dtype=float)
+            return _table(function(*(np.nan_to_num(a) for a in arguments)))
     except (ValueError, TypeError, IndexError) as error:
         raise Unknown(f"{node.name} of ranges that do not fit") from error
+
+
+def _table(found: Any) -> Array:
+    made = np.asarray(found, dtype=float)
+    return made if made.ndim == 2 else made.reshape(1, -1)
+
+
+def constant(name: str, of: Sequence[float]) -> float:
+    """A function of plain numbers; raises `Unknown` for one that is not read or has no number there."""
+    arguments = [np.array([[v]]) for v in of]
+    try:
+        if name in _RANGES:
+            found = np.array([[float(_RANGES[name](*arguments))]])
+        elif name == "IF" and len(of) == 3:
+            found = arguments[1] if of[0] else arguments[2]
+        else:
+            with np.errstate(all="ignore"):
+                found = _table(_FUNCTIONS[name](*arguments))
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise Unknown(f"the function {name}") from error
+    if found.size != 1 or not np.isfinite(found[0, 0]):
+        raise Unknown(f"{name} without a number")
+    return float(found[0, 0])
 
 
 def number(node: Node, slots: Sequence[Area], values: Values) -> float:
@@ -150,21 +217,35 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     ">=": np.greater_equal,
     "EXP": np.exp,
     "LN": np.log,
+    "LOG": lambda x, *base: np.log(x) / np.log(base[0]) if base else np.log10(x),
+    "LOG10": np.log10,
     "SQRT": np.sqrt,
     "ABS": np.abs,
     "SIGN": np.sign,
     "TANH": np.tanh,
     "SIN": np.sin,
     "COS": np.cos,
+    "TAN": np.tan,
+    "SINH": np.sinh,
+    "COSH": np.cosh,
+    "ATAN": np.arctan,
+    "ASIN": np.arcsin,
+    "ACOS": np.arccos,
+    "ERF": lambda x: np.vectorize(math.erf, otypes=[float])(x),
+    "PI": lambda: np.array([[math.pi]]),
+    "RADIANS": np.radians,
+    "DEGREES": np.degrees,
     "INT": np.floor,
+    "TRUNC": np.trunc,
+    "@": lambda x: x if x.size == 1 else _refuse(),
     "ROUND": lambda a, b: np.round(a, int(b.flat[0])),
     "MOD": np.mod,
     "TRANSPOSE": np.transpose,
     "MMULT": np.matmul,
-    "AND": lambda *a: float(all(x.all() for x in a)),
-    "OR": lambda *a: float(any(x.any() for x in a)),
+    "AND": lambda *a: np.array([[float(all(x.all() for x in a))]]),
+    "OR": lambda *a: np.array([[float(any(x.any() for x in a))]]),
     "NOT": np.logical_not,
-    "CHOOSE": lambda k, *a: a[int(k.flat[0]) - 1] if 1 <= k.flat[0] <= len(a) else np.nan,
+    "CHOOSE": lambda k, *a: a[int(k.flat[0]) - 1] if 1 <= k.flat[0] <= len(a) else _refuse(),
     "GAMMADIST": lambda x, shape, scale, _: (
         np.vectorize(math.erf)(np.sqrt(x)) if shape.flat[0] == 0.5 and scale.flat[0] == 1 else _refuse()
     ),
