@@ -76,6 +76,8 @@ def _form(node: Node, slots: tuple[Area, ...]) -> Form:
             return _arithmetic(node, slots)
         case Apply(name, of):
             return _apply(_SAME.get(name, name), [_form(n, slots) for n in of])
+        case _:  # a LAMBDA handed to a function
+            return "lambda", node, *slots
 
 
 def _apply(name: str, of: list[Form]) -> Form:
