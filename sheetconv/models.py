@@ -111,12 +111,14 @@ def _guarded(what: str, action: Callable[[], Any]) -> Any:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill `module` from a safetensors file; names and shapes must be the module's own."""
+    """Fill `module` from a safetensors file, or that of a run's folder; names and shapes must be the module's own."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if path.is_dir():
+        path = path / "model.safetensors"  # what a run of `sheetconv train` leaves
     if not path.is_file():
-        raise ModelError(f"{path} does not exist; give a safetensors file")
+        raise ModelError(f"{path} does not exist; give a safetensors file, or the folder of a finished run")
     try:
         found = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:

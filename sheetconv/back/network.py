@@ -13,8 +13,9 @@ from sheetconv.back.cells import Cells, pages
 from sheetconv.compile.reference import run
 from sheetconv.errors import ModelError, UsageError, WorkbookError
 from sheetconv.graph.tensor import Operation, Tensor
-from sheetconv.models import load_model
+from sheetconv.models import load_model, load_weights
 from sheetconv.train.folder import MODEL, is_run, read_run
+from sheetconv.train.plain import PLAIN, plain
 from sheetconv.xlsx.cells import Book
 
 BOOKS = (".xlsx", ".xlsm")
@@ -79,8 +80,23 @@ def _of_run(folder: Path, weights: Path | None) -> Network:
     name = settings.get("net") if isinstance(settings, dict) else None
     if not isinstance(name, str):
         raise ModelError(f"{folder}/run.json names no network; train again")
-    module, shape = load_model(name, weights or folder / MODEL)
+    if name == PLAIN:
+        module, shape = _plain(folder, about.get("plain"))
+        load_weights(module, weights or folder / MODEL)
+    else:
+        module, shape = load_model(name, weights or folder / MODEL)
     return _of_module(str(folder), module, shape, [])
+
+
+def _plain(folder: Path, sizes: Any) -> tuple[torch.nn.Module, tuple[int, ...] | None]:
+    """The network that was made for the images of a run: channels, height, width and classes are in its record."""
+    if (
+        not isinstance(sizes, list)
+        or len(sizes) != 4
+        or not all(isinstance(n, int) and 0 < n <= 4096 for n in sizes)
+    ):
+        raise ModelError(f"{folder}/run.json does not say for which images its network was made; train again")
+    return plain(*sizes), tuple(sizes[:3])
 
 
 def _of_module(name: str, module: Any, shape: tuple[int, ...] | None, classes: list[str]) -> Network:

@@ -7,13 +7,17 @@ from typing import Any
 import click
 
 _OPTIONS = [
-    click.option("--model", help="A network by name, or path/to/file.py:name (the file is run)."),
+    click.option(
+        "--model",
+        help="A network by name, `plain` for one made for the images' size, or path/to/file.py:name (the file is run).",
+    ),
     click.option(
         "--dataset", help="mnist, fashion-mnist, builtin, a hub id, or a path (parquet, folders, IDX)."
     ),
     click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images."),
     click.option("--lr", type=float, help="The highest learning rate."),
     click.option("--batch-size", type=click.IntRange(min=1), help="Images per step."),
+    click.option("--schedule", help="How the learning rate changes: one-cycle, linear, cosine or constant."),
     click.option("--opt", help="sgd, momentum, adam, adamw, rmsprop, muon or full-adam."),
     click.option(
         "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other setting of the recipe."
@@ -21,7 +25,7 @@ _OPTIONS = [
     click.option(
         "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness."
     ),
-    click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."),
+    click.option("--device", default="auto", show_default=True, help="auto, cuda, cuda:1, mps or cpu."),
     click.option(
         "--amp",
         type=click.Choice(["auto", "off", "bf16", "fp16"]),
@@ -63,7 +67,7 @@ def chosen_recipe(name: str, options: dict[str, Any]) -> Any:
         if not equals:
             raise UsageError(f"--set {setting!r} is not NAME=VALUE")
         texts[key.strip()] = value.strip()
-    values = {key: options.pop(key) for key in ("dataset", "epochs", "lr", "batch_size", "opt")}
+    values = {key: options.pop(key) for key in ("dataset", "epochs", "lr", "batch_size", "opt", "schedule")}
     return recipes.load(name).with_values(net=options.pop("model"), **values).with_texts(texts)
 
 

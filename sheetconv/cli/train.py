@@ -1,5 +1,6 @@
 """Train a network by a recipe: weights, history and pictures in one folder."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +13,20 @@ from sheetconv.cli._training import OUT, chosen_recipe, training_options
 @OUT
 @training_options
 @click.option("--compile", is_flag=True, help="Compile the network with torch.compile.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="Start from these: a safetensors file or a run's folder.",
+)
+@click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs without improvement.")
+@click.option(
+    "--log",
+    multiple=True,
+    type=click.Choice(["csv", "tensorboard"]),
+    help="The history also as history.csv, or for TensorBoard.",
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+@click.option("--extend", type=click.IntRange(min=1), help="Train a finished run so many epochs more.")
 @click.option("--force", is_flag=True, help="Overwrite an earlier run in --out.")
 def command(recipe: str, **options: Any) -> None:
     """Train a network by RECIPE (see `sheetconv recipes`).

@@ -40,8 +40,12 @@ def make_learner(
     device: torch.device | str = "cpu",
     amp: str = "off",
     convolutions: str = "torch",
+    after: int = 0,
 ) -> Learner:
-    """A Learner that trains `model` on `data` as the recipe says, without anything that writes or prints."""
+    """A Learner that trains `model` on `data` as the recipe says, without anything that writes or prints.
+
+    The schedule begins `after` so many epochs.
+    """
     n_classes = len(data.train.class_names)
     dls = DataLoaders(
         loader(recipe, data.train, n_classes, shuffle=True, seed=seed), loader(recipe, data.valid, n_classes)
@@ -51,7 +55,7 @@ def make_learner(
         Metrics(*([Accuracy()] if recipe.task == "classify" else [])),
         StopAtNaN(),
         Recorder(),
-        Schedule(_curve(recipe)),
+        Schedule(_curve(recipe), after),
     ]
     if recipe.fresh and recipe.dataset == "builtin":
         callbacks.append(FreshHandwriting(seed))

@@ -1,10 +1,11 @@
 """The folder that a run leaves behind, and how it is recognised as ours.
 
 run.json              recipe, versions, seed, device, timing, results; written first, updated at the end
-history.jsonl         one JSON object per epoch, flushed as it is written
+history.jsonl         one JSON object per epoch, flushed as it is written (history.csv, tensorboard/ with --log)
 last.safetensors      what `--resume` goes on from
 best.safetensors      the weights of the epoch that validated best
 model.safetensors     the weights at the end: what workbooks take
+model.py              the network, where it was made for the size of the images (--model plain)
 *.png                 the history, and pictures of what the network does
 """
 
@@ -20,8 +21,9 @@ from sheetconv.errors import OutputError, UsageError
 from sheetconv.files import replacing
 
 MARK = "sheetconv train"
-RUN, HISTORY = "run.json", "history.jsonl"
+RUN, HISTORY, CSV = "run.json", "history.jsonl", "history.csv"
 MODEL, LAST, BEST = "model.safetensors", "last.safetensors", "best.safetensors"
+PLAIN, TENSORBOARD = "model.py", "tensorboard"
 PICTURES = ("history.png", "reconstructions.png", "confusion.png", "confused.png")
 _MAX_BYTES = 10_000_000
 
@@ -86,8 +88,10 @@ def claim(folder: Path, *, resume: bool, force: bool) -> None:
 
 def _clear(folder: Path) -> None:
     """Remove an earlier run's files by name, so that none of them is taken for this run's."""
-    for name in (RUN, HISTORY, MODEL, LAST, BEST, *PICTURES):
+    for name in (RUN, HISTORY, CSV, MODEL, LAST, BEST, PLAIN, *PICTURES):
         (folder / name).unlink(missing_ok=True)
+    for log in (folder / TENSORBOARD).glob("events.out.tfevents.*"):
+        log.unlink()
 
 
 def write_run(folder: Path, about: Mapping[str, Any]) -> None:

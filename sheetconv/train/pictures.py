@@ -41,24 +41,36 @@ def _save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png")
 
 
-def draw_history(history: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
-    """Losses, metrics and learning rate over the epochs, from the rows of `history.jsonl`."""
+def draw_history(
+    history: Sequence[Mapping[str, Any]], path: Path, title: str, *, apart: bool = False
+) -> None:
+    """Losses and metrics over the epochs, from the rows of `history.jsonl`.
+
+    With `apart` the two losses have an axis each, since they are not the same quantity: in training the labels are
+    smoothed, or hard images count for more.
+    """
     if not history:
         return
     names = [key for key in history[-1] if key not in NO_METRICS]
-    figure = _figure(4.2 * (1 + len(names)), 3.4)
-    axes = np.atleast_1d(figure.subplots(1, 1 + len(names)))
+    losses = 2 if apart else 1
+    figure = _figure(4.2 * (losses + len(names)), 3.4)
+    axes = np.atleast_1d(figure.subplots(1, losses + len(names)))
     epochs = [row["epoch"] for row in history]
-    for key, colour, label in (("train_loss", INK, "training"), ("valid_loss", VALID, "validation")):
-        values = [row.get(key) for row in history]
-        if any(v is not None for v in values):
-            axes[0].plot(
-                epochs, [np.nan if v is None else v for v in values], ".-", color=colour, label=label
-            )
-    axes[0].set_yscale("log")
-    axes[0].set(title="loss", xlabel="epoch")
-    axes[0].legend(frameon=False)
-    for axis, name in zip(axes[1:], names, strict=True):
+    for axis, key, colour, label in (
+        (axes[0], "train_loss", INK, "training"),
+        (axes[losses - 1], "valid_loss", VALID, "validation"),
+    ):
+        values = [np.nan if row.get(key) is None else row[key] for row in history]
+        if not np.isnan(values).all():
+            axis.plot(epochs, values, ".-", color=colour, label=label)
+        axis.set_yscale("log")
+        axis.set(title="loss", xlabel="epoch")
+    if apart:
+        axes[0].set_title("training loss (of softened targets)")
+        axes[1].set_title("validation loss")
+    else:
+        axes[0].legend(frameon=False)
+    for axis, name in zip(axes[losses:], names, strict=True):
         values = [row.get(name, np.nan) for row in history]
         axis.plot(epochs, values, ".-", color=VALID)
         axis.set(title=f"{name}, last {values[-1]:.4g}", xlabel="epoch")
@@ -127,6 +139,9 @@ def draw_confused(
         text = f"{t}, taken for {g}\n{p:.0%} sure"
         axis.text(x + images.shape[2] / 2, y - 1, text, fontsize=6.5, ha="center", va="bottom")
     figure.suptitle(title if count else f"{title}: none")
+    if not count:
+        figure.set_size_inches(6, 1.6)
+        axis.text(0.5, 0.5, "every test image was classified rightly", ha="center", va="center")
     _save(figure, path)
 
 

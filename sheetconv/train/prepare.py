@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from sheetconv.data.sources import ImageData, open_dataset
+from sheetconv.data.folder import splits_at
+from sheetconv.data.sources import DATASETS, ImageData, open_dataset
 from sheetconv.errors import DataError, ModelError, TrainingError
-from sheetconv.models import load_model
+from sheetconv.models import load_model, load_weights
+from sheetconv.train.plain import PLAIN, plain
 from sheetconv.train.recipes import Recipe
 from sheetconv.train.state import random_kept
 
@@ -45,7 +48,10 @@ def prepare_data(recipe: Recipe, limit: int | None = None) -> Data:
     """
     whole = open_dataset(recipe.dataset, "train")
     tested = recipe.test_dataset or recipe.dataset
-    test = _part(open_dataset(tested, "test"), slice(None, limit))
+    if _has_test(tested):
+        test = _part(open_dataset(tested, "test"), slice(None, limit))
+    else:
+        whole, test = _divided(whole, limit)
     order = np.random.default_rng(0).permutation(len(whole.images))[:limit]
     held_out = min(recipe.held_out, len(order) // 5)
     if held_out < 1 or len(order) - held_out < 2:
@@ -64,6 +70,21 @@ def prepare_data(recipe: Recipe, limit: int | None = None) -> Data:
     return Data(_part(whole, train), _part(whole, valid), test)
 
 
+def _has_test(dataset: str) -> bool:
+    """Whether there are images to test on: only folders of one's own may come without."""
+    path = Path(dataset).expanduser()
+    return dataset in DATASETS or not path.exists() or "test" in splits_at(path)
+
+
+def _divided(whole: ImageData, limit: int | None) -> tuple[ImageData, ImageData]:
+    """A sixth of the images, drawn by a fixed seed whatever the run's, to test on; the others to train on."""
+    order = np.random.default_rng(1).permutation(len(whole.images))
+    cut = max(1, len(order) // 6)
+    test = _part(whole, np.sort(order[:cut])[:limit])
+    named = f"a sixth of {whole.source}, drawn at random since it has no split to test on"
+    return _part(whole, np.sort(order[cut:])), replace(test, source=named)
+
+
 def _part(data: ImageData, rows: np.ndarray | slice) -> ImageData:
     return replace(data, images=data.images[rows], labels=data.labels[rows])
 
@@ -72,20 +93,23 @@ def _size(data: ImageData) -> str:
     return "×".join(map(str, data.images.shape[1:]))
 
 
-def prepare_net(recipe: Recipe, seed: int, data: Data) -> nn.Module:
-    """The recipe's network with weights drawn from `seed`, proven to fit the images and the task.
+def prepare_net(recipe: Recipe, seed: int, data: Data, weights: Path | None = None) -> nn.Module:
+    """The recipe's network with weights drawn from `seed` or read from a file, proven to fit the images and the task.
 
     Raises `ModelError` and `UsageError` of the model, `TrainingError` for images or classes that do not fit.
     """
     with random_kept():
         torch.manual_seed(seed)
-        module, shape = load_model(recipe.net, trusted=True)
+        module, shape = _network(recipe, data)
         if shape is not None and tuple(shape) != image_shape(data.train):
             raise TrainingError(
                 f"the network {recipe.net} takes images of {_sizes(shape)} (channels×height×width), {data.train.source}"
-                f" has {_sizes(image_shape(data.train))}; give another --dataset or --model file.py:name"
+                f" has {_sizes(image_shape(data.train))}; give --model plain (a network made for the size), another"
+                " --dataset or --model file.py:name"
             )
         initialise(module, recipe.init, _sample(data.train))
+        if weights is not None:
+            load_weights(module, weights)
     out = _trial(module, recipe, data)
     if recipe.task == "reconstruct":
         if tuple(out[1:]) != image_shape(data.train):
@@ -96,9 +120,16 @@ def prepare_net(recipe: Recipe, seed: int, data: Data) -> nn.Module:
     elif len(out) != 2 or out[1] < len(data.train.class_names):
         raise TrainingError(
             f"{recipe.net} gives {_sizes(out[1:])} numbers per image, {data.train.source} has"
-            f" {len(data.train.class_names)} classes; give a network with one logit per class"
+            f" {len(data.train.class_names)} classes; give --model plain or a network with one logit per class"
         )
     return module
+
+
+def _network(recipe: Recipe, data: Data) -> tuple[nn.Module, tuple[int, ...] | None]:
+    if recipe.net == PLAIN:
+        shape = image_shape(data.train)
+        return plain(*shape, len(data.train.class_names)), shape
+    return load_model(recipe.net, trusted=True)
 
 
 def image_shape(data: ImageData) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from sheetconv.train.prepare import Data
 from sheetconv.train.recipes import Recipe
 
 SHOWN = 30  # reconstructions
+MOST_CLASSES = 20  # lines on the terminal; run.json has all
 
 
 @dataclass
@@ -34,9 +36,35 @@ def binomial_error(share: float, n: int) -> float:
     return math.sqrt(share * (1 - share) / n)
 
 
+def interval(right: int, n: int, deviations: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval for the share behind `right` of `n`: by default it holds the true one 19 times of 20.
+
+    Unlike share ± error it stays within 0…1, and 60 of 60 right still leave 94% possible.
+    """
+    spread = deviations**2 / n
+    centre = (right / n + spread / 2) / (1 + spread)
+    half = math.sqrt(right / n * (1 - right / n) * spread + spread**2 / 4) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def by_class(counts: np.ndarray, names: Sequence[str]) -> list[str]:
+    """A line per class, worst first: share right, how many there were, what most of the others were taken for."""
+    lines = []
+    for own in sorted(range(len(names)), key=lambda k: counts[k, k] / max(1, counts[k].sum())):
+        row, total = counts[own].copy(), int(counts[own].sum())
+        if not total:
+            continue
+        share, row[own] = row[own] / total, 0
+        other = int(row.argmax())
+        taken = f", most often taken for {names[other]} ({row[other]:,})" if row.any() else ""
+        lines.append(f"  {names[own]:{max(map(len, names))}} {share:7.2%} of {total:,}{taken}")
+    return lines
+
+
 def report(recipe: Recipe, data: Data, predictions: Tensor, folder: Path, name: str) -> Outcome:
     """Measure the predictions for the test images and draw the pictures into `folder`."""
-    pictures.draw_history(read_history(folder), folder / "history.png", name)
+    eased = bool(recipe.task == "classify" and (recipe.label_smoothing or recipe.skip_easy))
+    pictures.draw_history(read_history(folder), folder / "history.png", name, apart=eased)
     act = _reconstructed if recipe.task == "reconstruct" else _classified
     return act(data, predictions, folder, name)
 
@@ -49,6 +77,7 @@ def _classified(data: Data, predictions: Tensor, folder: Path, name: str) -> Out
     right = guess == truth
     accuracy, n = right.double().mean().item(), len(truth)
     error = binomial_error(accuracy, n)
+    low, high = interval(int(right.sum()), n)
     counts = np.zeros((len(names), len(names)), int)
     known = guess < len(names)  # a network may have more outputs than there are classes
     np.add.at(counts, (truth[known].numpy(), guess[known].numpy()), 1)
@@ -64,8 +93,14 @@ def _classified(data: Data, predictions: Tensor, folder: Path, name: str) -> Out
         folder / "confused.png",
         f"{name}: wrong and most certain",
     )
-    line = f"test accuracy {accuracy:.2%} ± {error:.2%} ({int(right.sum()):,} of {n:,} images right)"
-    return Outcome({"accuracy": accuracy, "standard_error": error, "images": n}, [line])
+    lines = [
+        f"test accuracy {accuracy:.2%} ({int(right.sum()):,} of {n:,} images right; {low:.2%} to {high:.2%} with 95%"
+        " confidence)",
+        *by_class(counts, names)[:MOST_CLASSES],
+    ]
+    results = {"accuracy": accuracy, "standard_error": error, "interval": [low, high], "images": n}
+    shares = counts.diagonal() / np.maximum(1, counts.sum(1))
+    return Outcome(results | {"by_class": dict(zip(names, shares.tolist(), strict=True))}, lines)
 
 
 def _reconstructed(data: Data, predictions: Tensor, folder: Path, name: str) -> Outcome:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 import sheetconv
+from sheetconv.errors import TrainingError, UsageError
 from sheetconv.train import augment
 from sheetconv.train.assemble import check, loader, make_learner, make_loss
 from sheetconv.train.callback import Callback
@@ -22,17 +24,20 @@ from sheetconv.train.callbacks.average import TestTimeAveraging
 from sheetconv.train.callbacks.checkpoint import Checkpoint, save_weights
 from sheetconv.train.callbacks.compiled import Compile
 from sheetconv.train.callbacks.history import History
+from sheetconv.train.callbacks.log import LOGS
 from sheetconv.train.callbacks.predict import capture_preds
 from sheetconv.train.callbacks.progress import Progress, Timer
-from sheetconv.train.devices import choose_device, device_name
-from sheetconv.train.folder import LAST, MODEL, claim, free_folder, latest_folder, read_run, write_run
+from sheetconv.train.callbacks.stop import EarlyStopping
+from sheetconv.train.devices import choose_device, device_name, to_device
+from sheetconv.train.folder import BEST, LAST, MODEL, claim, free_folder, latest_folder, read_run, write_run
 from sheetconv.train.learner import Learner
-from sheetconv.train.memory import keep_memory
+from sheetconv.train.memory import is_full, keep_memory, largest
+from sheetconv.train.plain import PLAIN, write_plain
 from sheetconv.train.prepare import Data, image_shape, prepare_data, prepare_net
 from sheetconv.train.recipes import Recipe
 from sheetconv.train.report import report
 from sheetconv.train.summary import summary
-from sheetconv.train.switches import choose_switches
+from sheetconv.train.switches import choose_switches, one_step
 from sheetconv.train.trials import best_start
 
 Say = Callable[[str], None]
@@ -42,7 +47,11 @@ _UNDECIDED = (None, "auto")
 
 @dataclass
 class Options:
-    """Where and how a recipe runs; nothing here changes what is learned, but `seed` and `limit`."""
+    """Where and how a recipe runs.
+
+    What is learned depends only on `seed`, `limit`, the `weights` it starts from, the epochs that `extend` a finished
+    run, and the `patience` after which epochs without improvement end it. `log` names further forms of the history.
+    """
 
     out: Path | None = None
     seed: int = 0
@@ -54,6 +63,10 @@ class Options:
     resume: bool = False
     force: bool = False
     threads: int | None = None
+    weights: Path | None = None
+    extend: int | None = None
+    patience: int | None = None
+    log: tuple[str, ...] = ()
 
 
 @dataclass
@@ -72,29 +85,93 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     for settings that make no sense, and `TrainingError` when the loss is no number. A run that was
     interrupted goes on with `options.resume` and ends where an unbroken one ends.
     """
+    begun = time.perf_counter()
     device = choose_device(options.device)
     check(recipe)
     keep_memory()
-    folder = options.out or (latest_folder(name) if options.resume else free_folder(name))
+    goes_on = options.resume or options.extend
+    folder = options.out or (latest_folder(name) if goes_on else free_folder(name))
+    recipe, options, after = extended(recipe, options, folder)
     data = prepare_data(recipe, options.limit)
     torch.manual_seed(options.seed)
-    model = prepare_net(recipe, options.seed, data)
+    model = prepare_net(recipe, options.seed, data, options.weights)
+    logs: list[Callback] = [LOGS[name](folder) for name in options.log]
     claim(folder, resume=options.resume, force=options.force)
+    with _memory_told(recipe, model, data, device):
+        return _train(name, recipe, options, data, model, device, folder, after, logs, begun, say)
+
+
+def _train(
+    name: str, recipe: Recipe, options: Options, data: Data, model: nn.Module, device: torch.device,
+    folder: Path, after: int, logs: list[Callback], begun: float, say: Say,
+) -> Run:  # fmt: skip
     options, chosen = switched(recipe, options, model, data, device, folder)
-    about = _about(name, recipe, options, device, data, folder)
+    about = _about(name, recipe, options, device, data, folder) | {"extended_from": after}
+    if recipe.net == PLAIN:
+        about["plain"] = [*image_shape(data.train), len(data.train.class_names)]
     write_run(folder, about)
+    if recipe.net == PLAIN:
+        write_plain(folder / "model.py", about["plain"])
     for line in [*_introduction(name, recipe, device, model, data), *chosen, f"into {folder}"]:
         say(line)
-    if not (options.resume and (folder / LAST).is_file()):
+    if not (options.resume and (folder / LAST).is_file()) and options.weights is None:
         model = best_start(recipe, options.seed, data, device, options.amp, say)
-    learn = make_learner(recipe, model, data, options.seed, device, options.amp, options.convolutions)
-    checkpoint = Checkpoint(folder, resume=options.resume, run=_identity(recipe, options))
-    learn.cbs += [Timer(), Progress(), checkpoint, History(folder), _SayResumed(checkpoint, say)]
+    learn = make_learner(recipe, model, data, options.seed, device, options.amp, options.convolutions, after)
+    identity = _identity(recipe, options)
+    checkpoint = Checkpoint(folder, resume=options.resume, run=identity, extends=bool(options.extend))
+    learn.cbs += [Timer(), Progress(), checkpoint, History(folder), _SayResumed(checkpoint, say), *logs]
     learn.cbs += [Compile()] * options.compile
+    learn.cbs += [EarlyStopping(options.patience)] if options.patience else []
     learn.fit(recipe.epochs)
-    about |= {key: round(sum(row[key] for row in learn.history), 2) for key in ("seconds", "cpu_seconds")}
-    save_weights(folder / MODEL, model, recipe=name, epochs=recipe.epochs, seed=options.seed)
-    return _finish(name, recipe, learn, data, folder, about)
+    epochs = len(learn.history)
+    if epochs < recipe.epochs:
+        say(
+            f"stopped after epoch {epochs}: {options.patience} without a better figure; the best is in {BEST}"
+        )
+    about |= {
+        key: round(sum(row.get(key, 0.0) for row in learn.history), 2) for key in ("seconds", "cpu_seconds")
+    }
+    save_weights(folder / MODEL, model, recipe=name, epochs=epochs, seed=options.seed, data=data.train.source)
+    return _finish(name, recipe, learn, data, folder, about, begun)
+
+
+def extended(recipe: Recipe, options: Options, folder: Path) -> tuple[Recipe, Options, int]:
+    """Recipe and options of a finished run that is to have `options.extend` more epochs, and how many it had.
+
+    Without that option they are as they were, and 0. Raises `UsageError` where the run was not finished.
+    """
+    if not options.extend:
+        return recipe, options, 0
+    before = read_run(folder)
+    after = (
+        before.get("settings", {}).get("epochs") if before.get("finished") else before.get("extended_from")
+    )
+    if not after or not (folder / LAST).is_file():
+        raise UsageError(
+            f"{folder} holds no finished run to extend; --resume goes on with an interrupted one"
+        )
+    return recipe.with_values(epochs=after + options.extend), replace(options, resume=True), after
+
+
+@contextmanager
+def _memory_told(recipe: Recipe, model: nn.Module, data: Data, device: torch.device) -> Iterator[None]:
+    """Turn a full memory into one line with the batch size that would fit."""
+    try:
+        yield
+        return
+    except RuntimeError as error:
+        if not is_full(error):
+            raise
+    batches = loader(recipe, data.train, len(data.train.class_names))
+    loss = make_loss(recipe)
+
+    def fits(size: int) -> None:
+        x, y = to_device(batches.sample(size), device)
+        one_step(model, x, y, loss, device)()
+
+    size = largest(fits, recipe.batch_size)
+    help = f"--batch-size {size} would fit" if size else "not even one image fits, so give a smaller network"
+    raise TrainingError(f"the memory of {device} is too small for batches of {recipe.batch_size}; {help}")
 
 
 def switched(
@@ -144,7 +221,7 @@ class _SayResumed(Callback):
 
 
 def _finish(
-    name: str, recipe: Recipe, learn: Learner, data: Data, folder: Path, about: dict[str, Any]
+    name: str, recipe: Recipe, learn: Learner, data: Data, folder: Path, about: dict[str, Any], begun: float
 ) -> Run:
     """Score the test set, once, and write what came of it."""
     test = loader(recipe, data.test, len(data.train.class_names))
@@ -155,6 +232,7 @@ def _finish(
         averaged.results["accuracy_of_one_view"] = outcome.results["accuracy"]
         averaged.lines[0] += f"; without averaging over {recipe.test_time} {outcome.results['accuracy']:.2%}"
         outcome = averaged
+    about["wall_seconds"] = round(time.perf_counter() - begun, 2)  # trials, checkpoints and the test included
     write_run(folder, about | {"finished": True, "test": outcome.results})
     return Run(folder, outcome.results, outcome.lines)
 
@@ -191,6 +269,7 @@ def _about(
         "settings": asdict(recipe),
         "seed": options.seed,
         "limit": options.limit,
+        "weights": None if options.weights is None else str(options.weights),
         "amp": options.amp,
         "convolutions": options.convolutions,
         "compile": options.compile,

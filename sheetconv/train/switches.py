@@ -27,7 +27,7 @@ WORTH_LOW_PRECISION = 1.2  # how many times faster bf16 with channels-last must 
 WORTH_THREADS = 1.1
 WORTH_WINOGRAD = 1.05
 
-Steps = Callable[..., Callable[[], None]]  # a step to time, in the way that `_step`'s keywords say
+Steps = Callable[..., Callable[[], None]]  # a step to time, in the way that `one_step`'s keywords say
 
 
 @dataclass
@@ -71,9 +71,9 @@ def choose_switches(
     chosen = Switches()
     with random_kept(), torch.enable_grad():
         batch = to_device(batch, device)
-        whole = partial(_step, model, *batch, loss_func, device)
+        whole = partial(one_step, model, *batch, loss_func, device)
         if {"threads", "amp"} & set(decide):
-            short = partial(_step, model, *_short(model, *batch, loss_func, device), loss_func, device)
+            short = partial(one_step, model, *_short(model, *batch, loss_func, device), loss_func, device)
             if device.type == "cpu" and "threads" in decide:
                 _threads(chosen, short(), seconds / 2)
             if not lacks(device, "bf16 trial") and "amp" in decide:
@@ -84,7 +84,7 @@ def choose_switches(
     return chosen
 
 
-def _step(
+def one_step(
     model: nn.Module,
     x: Tensor,
     y: Any,
@@ -180,7 +180,7 @@ def _short(
 ) -> tuple[Tensor, Any]:
     """So much of the batch (16 images at least) that one plain step takes about 0.05 s."""
     few = min(len(x), 16)
-    step = _step(model, x[:few], map_tensors(lambda t: t[:few], y), loss_func, device)
+    step = one_step(model, x[:few], map_tensors(lambda t: t[:few], y), loss_func, device)
     step()
     n = max(few, min(len(x), int(few * 0.05 / seconds_of(step))))
     return x[:n], map_tensors(lambda t: t[:n], y)

@@ -25,7 +25,8 @@ class Checkpoint(Callback):
     `best` holds the weights alone, under the model's own names, as they were validated (averaged, where they
     are). `monitor` chooses the figure: by default the accuracy, else the validation loss. With `resume` the
     fit goes on from `last` and ends where an unbroken one ends; without such a file it starts from the
-    beginning. `run` says what the run is (recipe, batch size, …): going on with another one is refused.
+    beginning. `run` says what the run is (recipe, batch size, …): going on with another one is refused, but for the
+    number of epochs where it `extends` a finished one.
     Files are moved into place, so that a killed process loses at most the epoch at hand.
     """
 
@@ -38,8 +39,10 @@ class Checkpoint(Callback):
         monitor: str | None = None,
         resume: bool = False,
         run: dict[str, Any] | None = None,
+        extends: bool = False,
     ) -> None:
         self.folder, self.monitor, self.resume, self.run = Path(folder), monitor, resume, run or {}
+        self.extends = extends
         self.best: float | None = None
         self.resumed = 0
         self._due = False
@@ -118,7 +121,7 @@ class Checkpoint(Callback):
     def _refuse_another(self, state: dict[str, Any], learn: Learner, path: Path) -> None:
         kept = {"n_epochs": state.get("n_epochs")} | (state.get("run") or {})
         for name, value in ({"n_epochs": learn.n_epochs} | self.run).items():
-            if kept.get(name) != value:
+            if kept.get(name) != value and not (self.extends and name in ("n_epochs", "epochs")):
                 raise TrainingError(
                     f"{path} belongs to a run with {name} {kept.get(name)}, this one has {value}; go on with the"
                     " same settings, or start anew in another folder"

@@ -64,14 +64,15 @@ class Schedule(Callback):
     """Multiplies each group's own learning rate by a curve over the fit, set before every training batch.
 
     The curve maps the share of steps done, from 0 to 1 (the last step), to a factor. In an epoch of fewer batches
-    than the first was to have, each counts for so much more.
+    than the first was to have, each counts for so much more. `after` so many epochs, which an earlier run had, the
+    curve begins anew over those that are left.
     """
 
     order = 10
     run_only = True
 
-    def __init__(self, curve: Curve) -> None:
-        self.curve = curve
+    def __init__(self, curve: Curve, after: int = 0) -> None:
+        self.curve, self.after = curve, after
         self.done, self._stride = 0.0, 1.0
 
     @classmethod
@@ -84,13 +85,13 @@ class Schedule(Callback):
         if learn.opt is None:
             return
         self.done = 0.0
-        self.total = steps(learn)
+        self.total = (learn.n_epochs - self.after) * len(learn.dls.train)
         self._base = [group["lr"] for group in learn.opt.param_groups]
 
     def before_epoch(self, learn: Learner) -> None:
         """See how much of the whole a step of this pass is."""
-        if learn.training and learn.n_epochs:
-            self._stride = self.total / learn.n_epochs / max(1, len(learn.dls.train))
+        if learn.training and learn.n_epochs > self.after:
+            self._stride = self.total / (learn.n_epochs - self.after) / max(1, len(learn.dls.train))
 
     def before_batch(self, learn: Learner) -> None:
         """Set the rates of this step."""
@@ -109,10 +110,12 @@ class Schedule(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Steps done; the number of all steps must be the same when going on."""
-        return {"done": self.done, "total": self.total}
+        return {"done": self.done, "total": self.total, "after": self.after}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the step reached."""
+        """Go on from the step reached; at the beginning where that was another curve's."""
+        if state.get("after", 0) < self.after:
+            return
         if state["total"] != self.total:
             raise UsageError(
                 f"the interrupted run was of {state['total']} steps, this one is of {self.total}; give the same"
