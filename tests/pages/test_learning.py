@@ -89,6 +89,7 @@ def test_it_learns_and_too_high_a_rate_does_not(page: Learning) -> None:
 
         draft.stored[page.pixels] = pictures(options["strokes"])[0]
         draft.known.clear()
-        losses[rate] = draft.compute()[page.curve]
+        values = draft.compute()
+        losses[rate] = values[page.curve]
     assert losses[1.0][-1] < 0.1 < 0.6 < losses[4.0][-1]
-    assert sum(t.size for t in draft.tensors if t.expr is not None) <= 60_000
+    assert sum(t.size for t in draft.graph if t.expr is not None) <= 60_000
