@@ -16,10 +16,11 @@ from sheetconv.sheet.style import HEADING, LINK
 from sheetconv.xlsx.address import area, cell, quoted
 
 MAX_CLASSES = 50
-_TABLE = (9, 11, 5, 5, 5)  # columns of a layer's name, operator, shape, parameters, formulas
+_TABLE = (9, 16, 6, 7, 6)  # columns of a layer's name, operator, shape, parameters, formulas
 RIGHT = LEFT + sum(_TABLE) + 1
-_CLASS, _NUMBER, _CHART = 5, 5, 16  # columns of a class's name, of a number, of the chart
+_CLASS, _NUMBER, _CHART = 6, 9, 17  # columns of a class's name, of a number, of the chart
 FIRST = TOP + 5  # row of the first class
+LINE = 21  # pixels of a row on the screen: a line of 10 points with some air
 
 
 class ReadMe(Page):
@@ -35,6 +36,9 @@ class ReadMe(Page):
         self.networks = [page for page in self.draft.pages if isinstance(page, NetworkPage)]
         self.steps: list[Tensor] = []
         scores = self._scores()
+        layers = sum(len(page.layout.bands) for page in self.networks[:1])
+        classes = 0 if scores is None else scores.shape[1]
+        self.tall |= {row: LINE for row in range(TOP, max(TOP + layers + 4, FIRST + classes))}
         if scores is None:
             self.columns = sum(_TABLE)
             return
