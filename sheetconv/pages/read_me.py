@@ -38,7 +38,7 @@ class ReadMe(Page):
         scores = self._scores()
         layers = sum(len(page.layout.bands) for page in self.networks[:1])
         classes = 0 if scores is None else scores.shape[1]
-        self.tall |= {row: LINE for row in range(TOP, max(TOP + layers + 4, FIRST + classes))}
+        self.tall |= dict.fromkeys(range(TOP, max(TOP + layers + 4, FIRST + classes)), LINE)
         if scores is None:
             self.columns = sum(_TABLE)
             return
