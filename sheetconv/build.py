@@ -39,6 +39,8 @@ class Request:
     input_shape: tuple[int, ...] | None = None
     seed: int = 0
     fuse_relu: bool | None = None
+    with_gradients: bool = False
+    label: int | None = None
     pages: str | None = None
     trust_template: bool = False
     force: bool = False
@@ -65,6 +67,7 @@ def build(request: Request) -> Built:
 
     check_target(request.output, force=request.force, suffix=".xlsx")
     template = _template(request)
+    _check_gradients(request, template)
     if template.model or request.model:
         network, shape = _network(request, template)
     else:
@@ -75,7 +78,7 @@ def build(request: Request) -> Built:
     graph = _captured(request, template, network, shape) if network is not None else None
     report = None
     with replacing(request.output, force=request.force) as temporary:
-        write_pages(temporary, template, picked, graph)
+        write_pages(temporary, template, picked, graph, gradients=request.with_gradients, label=request.label)
         if request.verify:
             report = _prove(temporary, request)
     return Built(request.output, f"{picked.captions[0]} ({picked.source})", picked.reason, report)
@@ -105,6 +108,15 @@ def _captured(request: Request, template: Template, network: nn.Module, shape: t
     if request.fuse_relu if request.fuse_relu is not None else template.fuse_relu:
         fuse_relu(graph)
     return graph
+
+
+def _check_gradients(request: Request, template: Template) -> None:
+    if request.label is not None and not request.with_gradients:
+        raise UsageError("--label goes with --with-gradients: it is what the loss is measured against")
+    if request.with_gradients and not (template.model or request.model):
+        raise UsageError(
+            "--with-gradients goes with one network, such as conv-example; this template is of pages"
+        )
 
 
 def _refuse_network_options(request: Request) -> None:

@@ -36,6 +36,8 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --random-input."
 )
 @click.option("--fuse-relu/--no-fuse-relu", default=None, help="ReLU in the cell of the layer before it.")
+@click.option("--with-gradients", is_flag=True, help="Loss, gradients and one step of training in cells too.")
+@click.option("--label", type=click.IntRange(min=0), help="The class that the loss is measured against.")
 @click.option("--pages", help="Only these pages of the template, by number or name: 2,3,Edges.")
 @click.option("--engine", default="ironcalc", show_default=True, help="Spreadsheet engine for the proof.")
 @click.option("--no-verify", is_flag=True, help="Do not prove the workbook after writing it.")

@@ -23,6 +23,7 @@ from sheetconv.compile.capture import settle_views
 from sheetconv.compile.reference import run
 from sheetconv.errors import ModelError, UnsupportedOperator
 from sheetconv.graph.expr import Read, substitute, tensors_read
+from sheetconv.graph.index import Index, as_index
 from sheetconv.graph.tensor import Graph, Operation, Tensor
 from sheetconv.ops.registry import RULES, Build, find, load
 
@@ -73,7 +74,7 @@ def _traced(graph: Graph, loss: Tensor, of: list[Tensor] | None) -> _Trace:
         for tensor in rest:
             result = run(tensor.operation, env)  # type: ignore[arg-type]
             env[tensor] = result if result.dtype == torch.float64 else result.to(torch.float64)
-        wanted[:] = [t for t in (of or env) if env[t].requires_grad]
+        wanted[:] = [t for t in (of or env) if env[t].requires_grad and (of or not _moves(t))]
         found = torch.autograd.grad(env[loss], [env[t] for t in wanted], allow_unused=True)
         return [env[t] for t in (*leaves, *rest)], list(found)
 
@@ -97,6 +98,28 @@ def _traced(graph: Graph, loss: Tensor, of: list[Tensor] | None) -> _Trace:
         if node is not None:
             by_gradient.setdefault(node, []).append(tensor)
     return _Trace(list(module.graph.nodes), by_value, by_gradient)
+
+
+def _moves(tensor: Tensor) -> bool:
+    """Whether a tensor only shows another's cells."""
+    return tensor.view and isinstance(tensor.expr, Read)
+
+
+def flattened(axes: Sequence[Index], shape: Sequence[int]) -> Index:
+    """The number of an element in C order."""
+    flat: Index = as_index(0)
+    for axis, size in zip(axes, shape, strict=True):
+        flat = flat * size + axis
+    return flat
+
+
+def unflattened(flat: Index, shape: Sequence[int]) -> list[Index]:
+    """The element's index along each axis; the first axis takes what the others leave."""
+    found: list[Index] = []
+    for size in reversed(shape[1:]):
+        found.append(flat % size)
+        flat = flat // size
+    return [flat, *reversed(found)]
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -150,7 +173,15 @@ class _Backward:
         build = self._build(
             "aten.view.default", (tensor, list(tensor.state_shape)), tensor.state_shape, "view"
         )
-        seen: Tensor = find(build.target, "a parameter").rule(build, *build.arguments)
+        same = tensor.shape[0] == tensor.state_shape[0]
+
+        def index(*axes: Index) -> list[Index]:
+            # the outputs stay an axis of their own, so that a sum over them is one over a range
+            if same and len(axes) == 2:
+                return [axes[0], *unflattened(axes[1], tensor.shape[1:])]
+            return unflattened(flattened(axes, tensor.state_shape), tensor.shape)
+
+        seen = build.view(tensor, index)
         seen.operation = Operation("aten.alias.default", (tensor,))
         return seen
 

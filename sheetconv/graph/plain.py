@@ -81,8 +81,10 @@ class _Reader:
 
     def value(self, data: Any) -> Any:
         if isinstance(data, list):
-            made = _CLASSES[data[0]]
-            return made(*(self.value(v) for v in data[1:]))
+            made = _CLASSES[data[0]](*(self.value(v) for v in data[1:]))
+            if math.prod(w.size for w in getattr(made, "over", ())) > MOST_WINDOW:
+                raise ValueError("a window is out of bounds")
+            return made
         if isinstance(data, dict):
             ((kind, content),) = data.items()
             if kind == "i":
@@ -111,6 +113,6 @@ class _Reader:
             return self.axes[int(name[1:])]
         if name not in self.windows:
             self.windows[name] = Var(name.partition(":")[0], int(name.partition(":")[2]))
-            if math.prod(w.size for w in self.windows.values()) > MOST_WINDOW:
+            if sum(w.size for w in self.windows.values()) > MOST_WINDOW:
                 raise ValueError("a window is out of bounds")
         return self.windows[name]

@@ -75,8 +75,8 @@ def _share(out: Tensor, grad: Tensor, x: Tensor, down: _Window, across: _Window)
     lead = out.axes[:-2]
     own: Read = x.at(*out.axes)
     given: Expr = grad.at(*lead, down.number, across.number)
+    taps = (Var("ky", down.kernel), Var("kx", across.kernel))
     for after in (True, False):
-        taps = (Var("ky", down.kernel), Var("kx", across.kernel))
         row, column = down.first + taps[0], across.first + taps[1]
         order, mine = taps[0] * across.kernel + taps[1], (
             (down.axis - down.first) * across.kernel + (across.axis - across.first)

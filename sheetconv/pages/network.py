@@ -21,6 +21,7 @@ from sheetconv.nets import INPUT_SHAPES
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import one_of, switch
 from sheetconv.pages.digits import offer_images
+from sheetconv.pages.training import add_training, draw_control
 from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.frame import LEFT, TOP
 from sheetconv.sheet.layout import FIRST_SHELF, NAME_SIZE, TEXT_SIZE, TITLE_ROWS, Band, arrange, defined_name
@@ -64,7 +65,8 @@ class NetworkPage(Page):
         """Lay the network out below the page's heading, with the choice of the image above it."""
         self.choice = offer_images(self)
         self.network = self._network()
-        self.layout = arrange(self.network, self.name)
+        breaks = self.training.breaks if self.training is not None else ()
+        self.layout = arrange(self.network, self.name, breaks)
         self.layout.move(TOP - FIRST_SHELF, LEFT - 1)
         self.draft.places |= self.layout.places
         self.columns = max(24, self.layout.columns - LEFT)
@@ -75,7 +77,10 @@ class NetworkPage(Page):
 
     def _network(self) -> Graph:
         fuse, own = self.options.get("fuse_relu", False), self.draft.network
+        self.training = None
         if "net" not in self.options and own is not None:
+            if self.draft.gradients:
+                self.training = add_training(self, own, self.draft.label)
             if self.draft.images is not None and self.choice is not None:
                 self.choice.name, self.draft.images.name = "pick", "images"
             return self.taken(own, "", bare=True, fuse=fuse)
@@ -88,7 +93,8 @@ class NetworkPage(Page):
         """All layers with their titles, the legend, the choice, and names for the planes."""
         for band in self.layout.bands:
             for tensor in [*band.parameters, band.tensor]:
-                canvas.tensor(tensor, self._scale(tensor), size=7)
+                if self.training is None or not draw_control(canvas, self.training, tensor):
+                    canvas.tensor(tensor, self._scale(tensor), size=7)
                 self._tile_titles(canvas, tensor, band.row)
             self._band_titles(canvas, band)
         self._legend(canvas)

@@ -50,6 +50,10 @@ class Draft:
     images: Tensor | None = None
     digit: Tensor | None = None
     known: dict[Tensor, FloatArray] = field(default_factory=dict)
+    gradients: bool = False
+    """Whether the workbook's own network shows its gradients and a step of training."""
+    label: int | None = None
+    """What the loss is measured against; None for the label of the chosen image."""
 
     def stack(self) -> FloatArray:
         """The images as (K, C, H, W)."""

@@ -12,6 +12,7 @@ row = Σ over axes a of rows[a][index[a]], and likewise for columns. Two arrange
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -125,6 +126,8 @@ class Band:
     height: int
     row: int = 0
     column: int = 0
+    fresh: bool = False
+    """Whether it begins a shelf of its own."""
 
 
 @dataclass
@@ -251,10 +254,11 @@ def _parameter(tensor: Tensor, places: dict[Tensor, Place], sheet: str, result: 
     return Place(sheet, tensor, rows, columns, plane_axes=(len(shape) - 2, len(shape) - 1))
 
 
-def arrange(graph: Graph, sheet: str) -> Layout:
+def arrange(graph: Graph, sheet: str, breaks: Collection[Tensor] = ()) -> Layout:
     """Lay a graph out: input at the left, layers to the right, parameters before the layer that uses them.
 
-    A network that would be much wider than a page goes on in further *shelves* below, like lines of text.
+    A network that would be much wider than a page goes on in further *shelves* below, like lines of text; each of
+    `breaks` begins one.
     Raises `LimitError` when it does not fit on a sheet.
     """
     reach = margins(graph)
@@ -262,6 +266,7 @@ def arrange(graph: Graph, sheet: str) -> Layout:
     for tensor in graph.placed():
         if tensor.kind != "parameter":
             layout.bands.append(_band(tensor, layout, reach[tensor], sheet))
+            layout.bands[-1].fresh = tensor in breaks
     _shelve(layout)
     if layout.rows > MAX_ROWS or layout.columns > MAX_COLUMNS:
         raise LimitError(
@@ -276,7 +281,7 @@ def _band(tensor: Tensor, layout: Layout, margin: list[tuple[int, int]], sheet: 
     used = [t for t in tensors_read(tensor.expr) if t.kind == "parameter"] if tensor.expr is not None else []
     own = [t for t in used if t not in layout.places]
     kernel_rows = max((p.shape[2] for p in own if p.placement == "kernel" and len(p.shape) == 4), default=0)
-    place = _activation(tensor, sheet, margin, kernel_rows)
+    place = _alike(tensor, layout, sheet) or _activation(tensor, sheet, margin, kernel_rows)
     place.row = TITLE_ROWS + 1 + place.margin[0]
     column = 0
     for parameter in own:
@@ -289,6 +294,14 @@ def _band(tensor: Tensor, layout: Layout, margin: list[tuple[int, int]], sheet: 
     end = place.column + max(place.width + place.margin[3] + GAP, _title_columns(tensor))
     bottoms = [layout.places[t].box()[2] + layout.places[t].margin[2] for t in (*own, tensor)]
     return Band(tensor, own, width=end + GAP, height=max(bottoms) + 2)
+
+
+def _alike(tensor: Tensor, layout: Layout, sheet: str) -> Place | None:
+    """Cells arranged as those of a parameter that the tensor belongs to (its gradient), if it has one."""
+    if tensor.placement != "like" or tensor.partner not in layout.places:
+        return None
+    own = layout.places[tensor.partner]
+    return Place(sheet, tensor, own.rows, own.columns, plane_axes=own.plane_axes)
 
 
 def _shelve(layout: Layout) -> None:
@@ -310,7 +323,7 @@ def _fill(bands: list[Band], width: int) -> int:
     """Set the bands on shelves of this width, from left to right; returns the rows that they take."""
     top, column, height = FIRST_SHELF, 1, 0
     for band in bands:
-        if column > 1 and column + band.width > width + 1:
+        if column > 1 and (band.fresh or column + band.width > width + 1):
             top, column, height = top + height + GAP, 1, 0
         band.row, band.column = top, column
         column += band.width

@@ -24,13 +24,21 @@ from sheetconv.template import of_network
 
 
 def write_pages(
-    path: Path, template: Template, picked: Picked, network: Graph | None = None
+    path: Path,
+    template: Template,
+    picked: Picked,
+    network: Graph | None = None,
+    *,
+    gradients: bool = False,
+    label: int | None = None,
 ) -> manifests.Manifest:
     """Write the pages of a template, fed with `picked.images`, to `path` (a temporary file of the caller's).
 
-    `network` is the one that the template's page of kind network shows, as captured.
+    `network` is the one that the template's page of kind network shows, as captured; with `gradients` it shows
+    its way back too, from the loss against `label` (by default the label of the chosen image).
     """
     draft = Draft(picked, template.texts, template.title, template.note, template.classes, network)
+    draft.gradients, draft.label = gradients, label
     pages = _built(draft, template)
     draft.graph.check()
     values = draft.compute()
