@@ -8,7 +8,8 @@ import pytest
 
 from sheetconv.formulas.normal import Normal
 from sheetconv.formulas.source import Source
-from sheetconv.prove.verify import Report, verify
+from sheetconv.prove.verify import Report, read_manifest, verify
+from sheetconv.xlsx.address import cell
 from tests.prove.books import addresses, altered, cells, part_of, values
 
 SHEET = "Network"
@@ -98,18 +99,21 @@ def test_faults_in_cells_whose_value_is_0(fault: str, example: Path, tmp_path: P
     assert names.get(fault, "") in str(report.legs)
 
 
-def test_the_predicted_digit_replaced(example: Path, tmp_path: Path) -> None:
-    part = part_of(example, "Read me")
-    constant = altered(
-        example, tmp_path / "a.xlsx", {part: cells(lambda a, f, v: ("", v) if a == "I4" else None)}
-    )
-    assert "I4" in verify(constant, device="cpu").verdict()
-    least = altered(
-        example,
-        tmp_path / "b.xlsx",
-        {part: cells(lambda a, f, v: (f.replace("MAX", "MIN"), v) if a == "I4" else None)},
-    )
-    assert "I4" in verify(least, device="cpu").verdict()
+@pytest.mark.parametrize("kind", ["constant", "least"])
+def test_the_predicted_digit_replaced(kind: str, example: Path, tmp_path: Path) -> None:
+    """The predicted class stands beside the tensors, wherever the pages have it."""
+    with Source(example) as source:
+        texts = read_manifest(source.book, example).texts
+    sheet, row, column, _ = next(t for t in texts if "MATCH(MAX(" in t[3])
+    at = cell(row, column)
+
+    def change(a: str, f: str, v: str) -> tuple[str, str] | None:
+        return (("", v) if kind == "constant" else (f.replace("MAX", "MIN"), v)) if a == at else None
+
+    bad = altered(example, tmp_path / "bad.xlsx", {part_of(example, sheet): cells(change)})
+    report = verify(bad, device="cpu")
+    assert not report.agrees
+    assert f"{at} of a text" in report.verdict()
 
 
 SAME = [
