@@ -13,8 +13,11 @@ import click
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
 )
+@click.option(
+    "--probes", type=click.IntRange(1, 1000), help="Other points at which the engine computes the workbook."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def command(book: Path, engine: str, device: str, as_json: bool) -> None:
+def command(book: Path, engine: str, device: str, probes: int | None, as_json: bool) -> None:
     """Prove that every activation cell of BOOK is what torch computes in float64.
 
     Exit code 0 only if the recalculated and the cached values of all cells agree within 1e-9 of their scale.
@@ -22,7 +25,7 @@ def command(book: Path, engine: str, device: str, as_json: bool) -> None:
     from sheetconv.errors import printable
     from sheetconv.prove.verify import table, verify
 
-    report = verify(book, engine, device)
+    report = verify(book, engine, device, probes)
     if as_json:
         click.echo(json.dumps(report.as_dict(), default=str))
     else:

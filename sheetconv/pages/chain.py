@@ -152,7 +152,8 @@ class Chain:
     def _within(self, name: str, asked: Tensor, limits: Tensor, layer: Tensor) -> Tensor:
         """The number asked for, or the layer's last where it has fewer."""
         i = Var("i", len(self.layers) - 1)
-        last = Operation("aten.sub.Scalar", (Operation("choose", (layer, limits)), 1))
+        here = Operation("aten.add.Scalar", (layer, 1))  # the first limit is the image's
+        last = Operation("aten.sub.Scalar", (Operation("choose", (here, limits)), 1))
         return self.maker.made(
             name,
             (1,),

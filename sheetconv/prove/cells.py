@@ -56,6 +56,11 @@ class Sheets:
         """Which cells of a tensor hold a formula, bool of the tensor's shape."""
         return np.isin(keys(place), self.formula_keys(place.sheet))
 
+    def filled(self, place: Place) -> np.ndarray:
+        """Which cells of a tensor hold anything, bool of the tensor's shape."""
+        cells = self[place.sheet]
+        return np.isin(keys(place), cells.keys[cells.filled])
+
     def stored(self, place: Place) -> FloatArray:
         """The typed numbers of a tensor; a cell that was cleared counts as 0, as in every formula that reads it."""
         found = pick(self[place.sheet].values(*place.box()), place)

@@ -54,7 +54,7 @@ def compare(
     """
     values = numbers(found)
     error = np.abs(values - expected.values)
-    relative = np.where(np.isnan(expected.values), 0.0, _relative(error, expected.scale))
+    relative = np.where(np.isfinite(expected.values), _relative(error, expected.scale), 0.0)
     if computed is not None:
         relative = np.minimum(relative, _relative(np.abs(values - numbers(computed)), expected.scale))
         relative = np.where(blank(found), 0.0, relative)

@@ -49,10 +49,16 @@ class Reference:
     """The operators of a manifest, ready to be applied to what engines find."""
 
     def __init__(
-        self, manifest: Manifest, path: Path, device: str, typed: Mapping[Tensor, np.ndarray]
+        self,
+        manifest: Manifest,
+        path: Path,
+        device: str,
+        typed: Mapping[Tensor, np.ndarray],
+        over: Mapping[Tensor, FloatArray],
     ) -> None:
-        """`typed` tells, for inputs with a formula, which cells hold a number typed over it."""
-        self.manifest, self.path, self.device, self.typed = manifest, path, device, typed
+        """`typed` tells, for inputs with a formula, which cells hold a number typed over it, `over` these numbers."""
+        self.manifest, self.path, self.device = manifest, path, device
+        self.typed, self.over = typed, over
         self.placed = [
             manifest.places[t] for t in manifest.graph if t.operation is not None and t in manifest.places
         ]
@@ -83,6 +89,34 @@ class Reference:
             if note.expr is not None and note in self.manifest.places:
                 results[note] = self._note(note, found)
         return results
+
+    def chain(self, stored: Mapping[Tensor, FloatArray]) -> dict[Tensor, FloatArray]:
+        """torch's own value of every tensor from the typed ones alone, each of the tensor's shape; then the notes'."""
+        import torch
+
+        values: dict[Tensor, torch.Tensor] = {}
+        with torch.no_grad():
+            for tensor in self.manifest.graph:
+                if tensor in stored:
+                    values[tensor] = torch.from_numpy(stored[tensor].astype(np.float64)).to(self.device)
+                    values[tensor] = values[tensor].reshape(tensor.state_shape)
+                    continue
+                computed = self._run(tensor, values)
+                if tensor in self.typed:
+                    mask = torch.from_numpy(self.typed[tensor]).to(self.device).reshape(tensor.state_shape)
+                    typed = torch.from_numpy(np.nan_to_num(self.over[tensor])).to(self.device)
+                    computed = torch.where(mask, typed.reshape(tensor.state_shape), computed)
+                values[tensor] = computed
+        found = {t: v.cpu().reshape(t.shape).numpy() for t, v in values.items()}
+        for note in self.manifest.notes:
+            if note.expr is not None:
+                found[note] = self._note(note, found).values
+        return found
+
+    def scale(self, tensor: Tensor, expected: FloatArray, found: Mapping[Tensor, FloatArray]) -> FloatArray:
+        """The scale of rounding errors of a tensor that has an expression, given what it reads."""
+        assert tensor.expr is not None
+        return np.maximum(magnitude(tensor.expr, tensor.axes, found), np.abs(expected))
 
     def _run(self, tensor: Tensor, values: Mapping[Tensor, Any]) -> Any:
         import torch

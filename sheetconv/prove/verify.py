@@ -20,12 +20,14 @@ from sheetconv.errors import UsageError, printable
 from sheetconv.formulas.source import Source
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Tensor
-from sheetconv.prove import account
+from sheetconv.prove import account, choices
 from sheetconv.prove.cells import Sheets, blank, pick, read_manifest
 from sheetconv.prove.compare import CACHED, Comparison, compare
+from sheetconv.prove.draws import draws
 from sheetconv.prove.engines import get
+from sheetconv.prove.points import Points, how_many, look
 from sheetconv.prove.reference import Reference
-from sheetconv.prove.structure import strange, structure
+from sheetconv.prove.structure import Structure, strange, structure
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.manifest import Manifest
 from sheetconv.xlsx.cells import numbers
@@ -55,6 +57,13 @@ class Report:
     legs: list[Leg] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     """Why the workbook is not proven although no number differs."""
+    elsewhere: list[Comparison] = field(default_factory=list)
+    """Cells that differ at other points."""
+    unseen: dict[str, int] = field(default_factory=dict)
+    """Branches that no point took, by tensor."""
+    points: int = 0
+    """At how many other points the engine and torch were compared."""
+    relative_to: str = "relative to the operators that the manifest names"
     uncached: int = 0
     """How many formula cells have no cached value."""
 
@@ -105,9 +114,10 @@ class Report:
         cached = " and in the cached values" if self.cached else ""
         if self.uncached:
             cached += f"; {'no' if not self.cached else f'{self.uncached:,} cells have no'} cached values"
+        there = f" and at {self.points} other points" if self.points else ""
         return (
-            f"VERIFIED: {self.cells:,} cells in {len(self.computed)} tensors equal torch float64 in {self.engine} "
-            f"(largest relative error {self.largest:.1e}){cached}"
+            f"VERIFIED: {self.cells:,} cells in {len(self.computed)} tensors are live, right by structure, and equal torch "
+            f"float64 in {self.engine}{there} (largest relative error {self.largest:.1e}){cached}; {self.relative_to}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -132,8 +142,10 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def verify(path: Path, engine: str = "ironcalc", device: str = "auto") -> Report:
+def verify(path: Path, engine: str = "ironcalc", device: str = "auto", probes: int | None = None) -> Report:
     """Prove a workbook; see the module's docstring for what is compared with what.
+
+    `probes` is the number of other points that the engine computes; None lets the workbook's size decide.
 
     Raises `WorkbookError` (not ours, damaged), `EngineError` (missing, failed), `UsageError` (device, engine).
     """
@@ -143,25 +155,29 @@ def verify(path: Path, engine: str = "ironcalc", device: str = "auto") -> Report
     with Source(path) as source:
         manifest = read_manifest(source.book, path)
         sheets = Sheets(source.book, path)
-        stored, typed = _typed(manifest, sheets, report)
-        reference = Reference(manifest, path, where, typed)
+        stored, typed, over = _typed(manifest, sheets, report)
+        reference = Reference(manifest, path, where, typed, over)
         reference.refuse_random(stored)
         places = account.with_formulas(manifest)
         cached = {p.tensor: pick(sheets[p.sheet].values(*p.box()), p) for p in places}
         _live(manifest, sheets, report)
         _accounted(manifest, sheets, report)
-        _structure(manifest, sheets, source, report)
-    blocks = program.evaluate(path, [(p.sheet, p.box()) for p in places])
-    computed = {p.tensor: pick(block, p) for p, block in zip(places, blocks, strict=True)}
+        shape = _structure(manifest, sheets, source, report)
+        given = draws(manifest, sheets, stored)
+    many = how_many(sum(p.tensor.size for p in places), probes)
+    points = [given.typed(given.point(k)) for k in range(many)]
+    here, *there = program.evaluate_at(path, [(p.sheet, p.box()) for p in places], [{}, *points])
+    computed = {p.tensor: pick(block, p) for p, block in zip(places, here, strict=True)}
     _here(report, reference, places, stored, computed, cached)
+    _there(report, look(reference, places, given, there, shape.by_rule))
     return report
 
 
 def _typed(
     manifest: Manifest, sheets: Sheets, report: Report
-) -> tuple[dict[Tensor, FloatArray], dict[Tensor, np.ndarray]]:
-    """The typed numbers, and for inputs that have a formula where one was typed over it."""
-    stored, typed = {}, {}
+) -> tuple[dict[Tensor, FloatArray], dict[Tensor, np.ndarray], dict[Tensor, FloatArray]]:
+    """The typed numbers; for inputs that have a formula where one was typed over it, and which."""
+    stored, typed, over_numbers = {}, {}, {}
     for tensor in manifest.graph:
         if tensor.operation is None:
             stored[tensor] = sheets.stored(manifest.places[tensor])
@@ -169,8 +185,10 @@ def _typed(
             over = ~sheets.has_formula(manifest.places[tensor])
             if over.any():
                 typed[tensor] = over
+                place = manifest.places[tensor]
+                over_numbers[tensor] = numbers(pick(sheets[place.sheet].values(*place.box()), place))
                 report.overwritten.append(f"{int(over.sum())} cells of {tensor.name}")
-    return stored, typed
+    return stored, typed, over_numbers
 
 
 def _live(manifest: Manifest, sheets: Sheets, report: Report) -> None:
@@ -182,16 +200,26 @@ def _live(manifest: Manifest, sheets: Sheets, report: Report) -> None:
 
 
 def _accounted(manifest: Manifest, sheets: Sheets, report: Report) -> None:
+    report.reasons += choices.changed(manifest, sheets)
     for kind in (account.living_parameters, account.unaccounted, account.margins_filled, account.hidden):
         report.reasons += kind(manifest, sheets)
     report.reasons += account.twice(manifest)
     report.reasons += account.settings(sheets)
 
 
-def _structure(manifest: Manifest, sheets: Sheets, source: Source, report: Report) -> None:
+def _structure(manifest: Manifest, sheets: Sheets, source: Source, report: Report) -> Structure:
     found = structure(manifest, sheets, source)
     report.reasons += strange(manifest)
     report.legs.append(Leg("By structure", found.holds, "by structure", found.detail()))
+    return found
+
+
+def _there(report: Report, found: Points) -> None:
+    """The leg at other points."""
+    report.elsewhere, report.unseen = found.wrong + found.unequal, found.branches.unseen()
+    report.points = found.points
+    held = not report.elsewhere and found.points > 0
+    report.legs.append(Leg("At other points", held, f"at {found.points} other points", found.detail()))
 
 
 def _here(

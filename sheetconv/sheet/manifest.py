@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,8 @@ class Manifest:
     """Tensors that mirror no operator (sizes, counts, differences): they have an expression and a place."""
     texts: list[tuple[str, int, int, str]] = field(default_factory=list)
     """Formulas beside the tensors (captions, the predicted class): sheet, row, column, formula."""
+    choices: list[tuple[str, int, int, str, list[Any]]] = field(default_factory=list)
+    """What may be typed into selectors: sheet, row, column, kind (list, whole, decimal), values or bounds."""
 
 
 def _table(table: IntArray) -> Any:
@@ -72,6 +74,7 @@ def dump(manifest: Manifest) -> list[str]:
         "tensors": entries,
         "notes": [_entry(note, manifest) for note in manifest.notes],
         "texts": manifest.texts,
+        "choices": manifest.choices,
     }
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
     return [text[i : i + PIECE] for i in range(0, len(text), PIECE)]
@@ -111,6 +114,7 @@ def _entry(tensor: Tensor, manifest: Manifest) -> dict[str, Any]:
 def write(book: Any, manifest: Manifest) -> None:
     """Add the hidden sheet with the manifest to a workbook, after all other sheets are filled."""
     manifest.texts = [*manifest.texts, *_formulas(book)]
+    manifest.choices = [*manifest.choices, *_choices(book)]
     hidden = book.add_worksheet(SHEET)
     for row, piece in enumerate(dump(manifest)):
         hidden.write_string(row, 0, piece)
@@ -126,6 +130,18 @@ def _formulas(book: Any) -> list[tuple[str, int, int, str]]:
         for column, cell in cells.items()
         if type(cell).__name__ == "Formula"
     ]
+
+
+def _choices(book: Any) -> Iterator[tuple[str, int, int, str, list[Any]]]:
+    """What the validations allow, for the first cell of each."""
+    for sheet in book.worksheets():
+        for rule in sheet.validations:
+            row, column, *_ = rule["cells"][0]
+            kind, value = rule["validate"], rule["value"]
+            if kind == "list" and isinstance(value, list):
+                yield sheet.get_name(), row, column, kind, [str(v) for v in value]
+            elif kind in ("whole", "decimal") and rule["criteria"] == "between":
+                yield sheet.get_name(), row, column, kind, [float(value), float(rule["maximum"])]
 
 
 def load(text: str, path: Any) -> Manifest:
@@ -186,12 +202,22 @@ def _read(data: Mapping[str, Any]) -> Manifest:
     texts = [
         (str(sheet), int(row), int(column), str(text)) for sheet, row, column, text in data.get("texts", [])
     ]
+    choices = [
+        (
+            str(sheet),
+            int(row),
+            int(column),
+            str(kind),
+            [str(v) if kind == "list" else float(v) for v in values],
+        )
+        for sheet, row, column, kind, values in data.get("choices", [])
+    ]
     graph = Graph(
         list(tensors.values())[: len(entries)],
         [tensors[n] for n in data["inputs"]],
         [tensors[n] for n in data["outputs"]],
     )
-    return Manifest(graph, places, dict(data["facts"]), notes, texts)
+    return Manifest(graph, places, dict(data["facts"]), notes, texts, choices)
 
 
 def _sizes(values: Any) -> tuple[int, ...]:

@@ -190,6 +190,8 @@ class _SheetReader:
             self.depth += 1
             if name == "sheetData":
                 self.enter_data()
+            elif name == "dataValidation":
+                self.cells.validations.append(dict(attributes))
         elif self.aside or name == "extLst":
             self.aside += 1
         elif not name:
@@ -217,6 +219,8 @@ class _SheetReader:
         if self.aside:
             self.aside -= 1
         elif not self.in_cell:
+            if name in ("formula1", "formula2") and not self.in_data and self.cells.validations:
+                self.cells.validations[-1][name] = "".join(self.text)
             self.text.clear()
             self.in_data = self.in_data and name != "sheetData"
             self.depth -= not self.in_data

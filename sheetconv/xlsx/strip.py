@@ -26,6 +26,9 @@ _SHEETS = {"worksheet", "xlMacrosheet", "dialogsheet"}
 _BEFORE_CALC = {"sheets", "functionGroups", "externalReferences", "definedNames"}
 
 
+_LOOKS = {"mergeCells", "conditionalFormatting", "dataValidations", "hyperlinks"}
+"""What changes no result: engines spend memory on it, and refuse to type into merged cells."""
+
 Typed = Mapping[str, Mapping[tuple[int, int], float]]
 """Other numbers for typed cells: sheet → (row, column) → number."""
 
@@ -36,6 +39,7 @@ def without_cached_values(
     *,
     poison: float | None = None,
     typed: Typed | None = None,
+    bare: bool = False,
     limits: Limits = LIMITS,
 ) -> None:
     """Write a copy of the workbook `path` to `out` in which no formula cell has its cached value.
@@ -43,7 +47,8 @@ def without_cached_values(
     The values of array formulas go for their whole areas; shared formulas stay shared; the calculation chain
     is left out and the program that opens the copy is asked to calculate all. With `poison`, formula cells
     hold that number instead of nothing. Cells of `typed` that hold a value and no formula get their number
-    there. All else is copied byte for byte.
+    there. With `bare`, merged cells, conditional formats, validations and links are left out. All else is copied
+    byte for byte.
 
     Raises `WorkbookError` when the workbook is not safe to read, `OutputError` when `out` cannot be written.
     """
@@ -52,14 +57,16 @@ def without_cached_values(
         replacing(Path(out), force=True) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target,
     ):
-        for name, chunks in _parts(package, poison, typed or {}):
+        for name, chunks in _parts(package, poison, typed or {}, bare):
             large = package.size(name) > zipfile.ZIP64_LIMIT // 2  # else plain: formualizer reads no other
             with target.open(name, "w", force_zip64=large) as stream:
                 for chunk in chunks:
                     stream.write(chunk)
 
 
-def _parts(package: Package, poison: float | None, typed: Typed) -> Iterator[tuple[str, Iterator[bytes]]]:
+def _parts(
+    package: Package, poison: float | None, typed: Typed, bare: bool
+) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Yield (name, content) of every part of the copy."""
     relations = package.relations(package.workbook_part)
     # By type or by name in the list of sheets: some programs look at the one, some at the other.
@@ -75,7 +82,7 @@ def _parts(package: Package, poison: float | None, typed: Typed) -> Iterator[tup
         if name in chains:
             continue
         if name in sheets:
-            yield name, _stripped(package, name, poison, numbers.get(name, {}))
+            yield name, _stripped(package, name, poison, numbers.get(name, {}), bare)
         elif name == package.workbook_part:
             yield name, iter([_calculate_on_load(package, name)])
         elif name in ("[Content_Types].xml", workbook_relations) and chains:
@@ -115,10 +122,14 @@ def _without_chain(package: Package, name: str) -> bytes:
 
 
 def _stripped(
-    package: Package, name: str, poison: float | None, typed: Mapping[tuple[int, int], float]
+    package: Package,
+    name: str,
+    poison: float | None,
+    typed: Mapping[tuple[int, int], float],
+    bare: bool,
 ) -> Iterator[bytes]:
     where = f"{package.path}: {name}"
-    stripper = _Stripper(where, poison, typed)
+    stripper = _Stripper(where, poison, typed, bare)
     first = True
     for chunk in package.chunks(name):
         if first:
@@ -134,8 +145,12 @@ class _Stripper:
     expat tells at which byte each tag starts; everything that is not such a cell is copied as it was.
     """
 
-    def __init__(self, where: str, poison: float | None, typed: Mapping[tuple[int, int], float]):
+    def __init__(
+        self, where: str, poison: float | None, typed: Mapping[tuple[int, int], float], bare: bool = False
+    ):
         self.where, self.typed = where, typed
+        self.looks = _LOOKS if bare else set()
+        self.dropping = 0  # depth within an element that is left out
         self.value = "" if poison is None else repr(float(poison))
         self.parser = new_parser(where)
         self.parser.StartElementHandler, self.parser.EndElementHandler = self.start, self.end
@@ -166,7 +181,9 @@ class _Stripper:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         name = self.names(tag, attributes)
-        if self.cell is None:
+        if self.dropping or (not self.in_data and name in self.looks):
+            self._drop()
+        elif self.cell is None:
             self.safe = self.parser.CurrentByteIndex
             if not self.in_data:
                 self.in_data = name == "sheetData"
@@ -192,10 +209,13 @@ class _Stripper:
 
     def end(self, tag: str) -> None:
         name = self.names.local[tag]
-        if self.cell is None:
+        if self.dropping:
+            self.dropping -= 1
+            if not self.dropping:
+                self._done()
+        elif self.cell is None:
             self.in_data = self.in_data and name != "sheetData"
-            return
-        if name == "f":
+        elif name == "f":
             self.parser.CharacterDataHandler = None
         elif name == "c":
             if self.formula is not None or (self.has_value and self.areas and self._in_area()):
@@ -203,6 +223,13 @@ class _Stripper:
             elif self.typed and self.has_value and self._here() in self.typed:
                 self._retype(*self.cell, self.typed[self._here()])
             self.cell = None
+
+    def _drop(self) -> None:
+        """Enter an element that is left out."""
+        if not self.dropping:
+            self._copy(self.parser.CurrentByteIndex)
+            self.safe = self.copied
+        self.dropping += 1
 
     def _note_area(self, reference: str) -> None:
         """Remember the area that one formula fills: its other cells have values and no formula."""

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,20 @@ class Engine(ABC):
             raise EngineError(reason)
         with Workplace() as place:
             copy = place.folder / "book.xlsx"
-            without_cached_values(book, copy, poison=self.poison, typed=typed)
+            without_cached_values(book, copy, poison=self.poison, typed=typed, bare=True)
             found = self.compute(copy, ranges, place)
+        return self._blocks(found, ranges)
+
+    def evaluate_at(
+        self, book: Path, ranges: Sequence[tuple[str, Range]], points: Sequence[Typed]
+    ) -> list[list[np.ndarray]]:
+        """What `evaluate` returns, for several points: each has other numbers for typed cells, on top of the last.
+
+        Raises what `evaluate` does.
+        """
+        return [self.evaluate(book, ranges, point) for point in _together(points)]
+
+    def _blocks(self, found: list[list[list[Any]]], ranges: Sequence[tuple[str, Range]]) -> list[np.ndarray]:
         blocks = [block(rows, area) for rows, (_, area) in zip(found, ranges, strict=True)]
         for cells, (sheet, area) in zip(blocks, ranges, strict=True):
             self._check_fresh(cells, sheet, area)
@@ -89,12 +101,21 @@ class LibraryEngine(Engine):
         """Do the computing, in the worker process; see `compute`."""
 
     def compute(
-        self, copy: Path, ranges: Sequence[tuple[str, Range]], place: Workplace
+        self, copy: Path, ranges: Sequence[tuple[str, Range]], place: Workplace, **more: Any
     ) -> list[list[list[Any]]]:
-        """Run `work` in a worker process."""
+        """Run `work` in a worker process; `more` goes into its job."""
         command = [*child.python(_WORKER), self.name]
-        job = {"book": str(copy), "ranges": ranges, "paths": child.module_paths()}
+        job = {"book": str(copy), "ranges": ranges, "paths": child.module_paths(), **more}
         return run_job(self, command, job, place)
+
+
+def _together(points: Sequence[Typed]) -> Iterator[Typed]:
+    """Each point with the numbers of those before it, where it has none of its own."""
+    known: dict[str, dict[tuple[int, int], float]] = {}
+    for point in points:
+        for sheet, cells in point.items():
+            known.setdefault(sheet, {}).update(cells)
+        yield {sheet: dict(cells) for sheet, cells in known.items()}
 
 
 def run_job(

@@ -1,0 +1,161 @@
+"""The leg at other points: other numbers in every typed cell, recalculated by the engine, computed by torch.
+
+Formulas whose operators have no rule of the same form (those of pages) are also computed by this package's own
+definition of expressions at further points, against torch: there the manifest's formula meets its operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sheetconv.graph.branches import forks, taken
+from sheetconv.graph.expr import FloatArray, evaluate, tensors_read
+from sheetconv.graph.tensor import Tensor
+from sheetconv.prove.cells import pick
+from sheetconv.prove.compare import TOLERANCE, Comparison, compare
+from sheetconv.prove.draws import Draws
+from sheetconv.prove.reference import Expected, Reference
+from sheetconv.sheet.layout import Place
+from sheetconv.xlsx.cells import numbers
+
+WORK = 90_000
+"""Cells × points that the engine computes by default (at least one point, at most `MOST`)."""
+MOST = 16
+FURTHER = 30
+"""Further points, at most, for formulas that no rule gives."""
+
+
+@dataclass
+class Branches:
+    """Which branches of formulas were taken, over all points."""
+
+    seen: dict[tuple[Tensor, int], np.ndarray] = field(default_factory=dict)
+    possible: dict[tuple[Tensor, int], np.ndarray] = field(default_factory=dict)
+
+    def note(self, tensor: Tensor, values: Mapping[Tensor, FloatArray]) -> None:
+        """Add what a tensor's cells take, given the values of all tensors."""
+        assert tensor.expr is not None
+        for number, (took, possible) in enumerate(taken(tensor.expr, tensor.axes, values)):
+            key = tensor, number
+            self.seen[key] = self.seen[key] | took if key in self.seen else took
+            self.possible[key] = possible
+
+    @property
+    def total(self) -> int:
+        """How many branches there are."""
+        return sum(int(p.sum()) for p in self.possible.values())
+
+    @property
+    def count(self) -> int:
+        """How many of them were taken."""
+        return sum(int((self.seen[k] & p).sum()) for k, p in self.possible.items())
+
+    def unseen(self) -> dict[str, int]:
+        """Branches not taken, by tensor."""
+        found: dict[str, int] = {}
+        for key, possible in self.possible.items():
+            left = int((possible & ~self.seen[key]).sum())
+            if left:
+                found[key[0].name] = found.get(key[0].name, 0) + left
+        return found
+
+
+@dataclass
+class Points:
+    """What was found at other points."""
+
+    points: int = 0
+    cells: int = 0
+    wrong: list[Comparison] = field(default_factory=list)
+    largest: float = 0.0
+    branches: Branches = field(default_factory=Branches)
+    choices_seen: int = 0
+    choices: int = 0
+    unequal: list[Comparison] = field(default_factory=list)
+    """Formulas of the manifest that are not their operators."""
+
+    def detail(self) -> str:
+        """What was found, in one line."""
+        if self.unequal:
+            bad = self.unequal[0]
+            return f"the manifest's formula for {bad.tensor} is not its operator: {bad.found!r} for {bad.expected!r} at {bad.worst}"
+        if self.wrong:
+            bad = self.wrong[0]
+            return f"{bad.tensor} at {bad.worst}: {bad.found!r} where torch computes {bad.expected!r}"
+        text = f"{self.cells:,} cells at {self.points} point{'s' * (self.points != 1)}, branches seen: "
+        text += f"{self.branches.count:,} of {self.branches.total:,}"
+        return text + (f", choices: {self.choices_seen:,} of {self.choices:,}" if self.choices else "")
+
+
+def how_many(cells: int, asked: int | None) -> int:
+    """The number of points for a workbook with that many formula cells, unless one is `asked` for."""
+    return asked if asked is not None else max(1, min(MOST, WORK // max(cells, 1)))
+
+
+def look(
+    reference: Reference,
+    places: Sequence[Place],
+    given: Draws,
+    blocks: Sequence[Sequence[np.ndarray]],
+    by_rule: set[Tensor],
+) -> Points:
+    """Judge what the engine found at each point: `blocks[k]` has the cells of `places` at draw k."""
+    result = Points(len(blocks), choices=_choices(given))
+    forking = [p.tensor for p in places if p.tensor.expr is not None and forks(p.tensor.expr)]
+    for number, found in enumerate(blocks):
+        point = given.point(number)
+        computed = {p.tensor: pick(block, p) for p, block in zip(places, found, strict=True)}
+        values = {**point, **{t: numbers(v) for t, v in computed.items()}}
+        expected = reference.expected(values)
+        for place in places:
+            compared = compare(place, computed[place.tensor], expected[place.tensor])
+            result.cells += compared.cells
+            result.largest = max(result.largest, compared.relative)
+            if not compared.agrees:
+                result.wrong.append(compared)
+        for tensor in forking:
+            result.branches.note(tensor, values)
+    _further(result, reference, places, given, by_rule, len(blocks))
+    result.choices_seen = _choices(given, max(len(blocks), min(given.selectors(), FURTHER)))
+    return result
+
+
+def _choices(given: Draws, draws: int | None = None) -> int:
+    """Choices of all selectors together, or how many of them so many draws take."""
+    sizes = [len(c) for a in given.allowed.values() for c in a.reshape(-1) if c and len(c) <= FURTHER]
+    return sum(s if draws is None else min(s, draws) for s in sizes)
+
+
+def _further(
+    result: Points,
+    reference: Reference,
+    places: Sequence[Place],
+    given: Draws,
+    by_rule: set[Tensor],
+    done: int,
+) -> None:
+    own = [
+        p
+        for p in places
+        if p.tensor not in by_rule and p.tensor.operation is not None and p.tensor.expr is not None
+    ]
+    if not own:
+        return
+    for number in range(max(done, 4, min(given.selectors(), FURTHER))):
+        values = reference.chain(given.point(number))
+        for place in own:
+            tensor = place.tensor
+            assert tensor.expr is not None
+            if tensor in reference.typed or not all(t in values for t in tensors_read(tensor.expr)):
+                continue
+            found = evaluate(tensor.expr, tensor.axes, values)
+            wanted = Expected(values[tensor], reference.scale(tensor, values[tensor], values))
+            compared = compare(place, found.astype(object), wanted, TOLERANCE * 100)
+            if not compared.agrees:
+                result.unequal.append(compared)
+                return
+            if number >= done:
+                result.branches.note(tensor, values)
