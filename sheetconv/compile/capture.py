@@ -2,173 +2,182 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from sheetconv.compile.apply import apply
+from sheetconv.compile.fold import (
+    constant_nodes,
+    folded,
+    live_nodes,
+    origins,
+    stored_inputs,
+    stored_value,
+    user_outputs,
+)
+from sheetconv.compile.module import check_same
+from sheetconv.compile.program import (
+    IGNORED,
+    Examples,
+    Program,
+    module_path,
+    program_of,
+    refuse_missing,
+    where,
+)
 from sheetconv.compile.reference import schema
-from sheetconv.errors import ModelError, UnsupportedOperator
-from sheetconv.graph.expr import Aggregate, Expr, Read, precedents, walk
+from sheetconv.compile.views import settle_views
+from sheetconv.errors import ModelError, SheetconvError, UnsupportedOperator
 from sheetconv.graph.expr import evaluate as evaluate_expr
-from sheetconv.graph.index import NotSeparable, Var, grid, split
-from sheetconv.graph.tensor import Graph, Operation, Tensor, look_through
-from sheetconv.ops.registry import Build, find
+from sheetconv.graph.expr import tensors_read
+from sheetconv.graph.tensor import Graph, Tensor
+from sheetconv.ops.registry import functional
 
 __all__ = ["capture", "evaluate_expr"]
 
 # Elements of one tensor beyond which no spreadsheet could hold it (and the numbers would fill memory).
 _MAX_ELEMENTS = 10_000_000
+# What stands for an infinite number (of a mask, say): a cell can hold no such thing.
+_INFINITE = 1e30
 
 
-def capture(module: nn.Module, shape: tuple[int, ...]) -> Graph:
+def capture(module: nn.Module, shape: tuple[int, ...] | Examples) -> Graph:
     """The graph of `module` in evaluation mode and float64, for one input of `shape` (N = 1 first).
 
-    The module itself is left as it was. Raises `ModelError` when it cannot be exported for this shape and
-    `UnsupportedOperator` when one of its operators has no rule.
+    In place of a shape there may be the inputs themselves, in order or by name, as torch tensors (token numbers
+    as whole ones). The module itself is left as it was, and has the last word: run on its own on other numbers,
+    it must give what the graph's operators give. Raises `ModelError` when it cannot be exported for this input
+    or gives something else, and `UnsupportedOperator` naming every operator that has no rule.
     """
-    program = _export(module, shape)
+    program = program_of(module, _examples(shape))
+    refuse_missing(program.exported)
     graph = _Capture(program).graph()
     settle_views(graph)
+    _drop_unread(graph)
     graph.check()
+    check_same(program, graph)
     return graph
 
 
-def _export(module: nn.Module, shape: tuple[int, ...]) -> Any:
-    import copy
-
-    example = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    try:
-        with warnings.catch_warnings(), _quiet():
-            warnings.simplefilter("ignore")  # torch's own deprecations are not the user's
-            model = copy.deepcopy(module).double().eval()
-            return torch.export.export(model, (example,))
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        sizes = "×".join(map(str, shape))
-        raise ModelError(
-            f"torch.export cannot capture {type(module).__name__} for an input of {sizes}: {reason}"
-        ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """torch.export logs and prints the whole graph when it fails; the error's text is enough."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
+def _examples(shape: tuple[int, ...] | Examples) -> Examples:
+    if isinstance(shape, Sequence) and all(isinstance(s, int) for s in shape):
+        generator = torch.Generator().manual_seed(0)
+        return [torch.rand(tuple(shape), dtype=torch.float64, generator=generator)]
+    return shape
 
 
 class _Capture:
     """Walks the exported program once, in order."""
 
-    def __init__(self, program: Any) -> None:
-        self.program = program
+    def __init__(self, program: Program) -> None:
+        self.program = program.exported
         self.tensors: list[Tensor] = []
         self.values: dict[Any, Any] = {}
         self.taken: Counter[str] = Counter()
         self.names: set[str] = set()
-        signature = program.graph_signature
-        self.stored: dict[str, str] = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-        self.constants: dict[str, str] = dict(signature.inputs_to_lifted_tensor_constants)
+        self.stored = stored_inputs(self.program)
         self.inputs: list[Tensor] = []
 
     def graph(self) -> Graph:
-        outputs: list[Tensor] = []
-        for node in self.program.graph.nodes:
-            if node.op == "placeholder":
-                self._placeholder(node)
-            elif node.op == "output":
-                outputs = [o for o in self._flat(node.args[0]) if isinstance(o, Tensor)]
-            elif node.users:
+        exported = self.program
+        constants = constant_nodes(exported)
+        live = live_nodes(exported, constants)
+        fixed = folded(exported, live, constants)
+        wanted = set(live)
+        several = sum(n.op == "placeholder" and n.name not in self.stored for n in exported.graph.nodes) > 1
+        for node in exported.graph.nodes:
+            if node.op == "placeholder" and node.name not in self.stored:
+                self._input(node, node.name if several else "input")
+            elif node not in wanted:
+                continue
+            elif node.op == "placeholder":
+                path = self.stored[node.name]
+                self._constant(node, path, stored_value(exported, path), "parameter")
+            elif node in fixed:
+                self._constant(node, self._constant_name(node), fixed[node], "constant")
+            elif node.op == "call_function":
                 self._call(node)
-        if len(self.inputs) != 1:
-            raise ModelError(
-                f"the network takes {len(self.inputs)} inputs; sheetconv compiles networks with one"
-            )
-        if not outputs:
+        return Graph(self.tensors, self.inputs, self._outputs())
+
+    def _outputs(self) -> list[Tensor]:
+        found = []
+        for node in user_outputs(self.program):
+            tensor = self.values[node]
+            if tensor.kind != "activation" or (tensor.view and tensor in found):
+                tensor = apply(self.tensors, "aten.clone.default", [tensor], self._named("output"))
+            if not _same_cells(tensor):
+                tensor.view = False
+            if tensor not in found:
+                found.append(tensor)
+        if not found:
             raise ModelError("the network returns no tensor")
-        return Graph(self.tensors, self.inputs, outputs)
+        return found
 
-    def _flat(self, value: Any) -> list[Any]:
-        if isinstance(value, list | tuple):
-            return [x for v in value for x in self._flat(v)]
-        if isinstance(value, dict):
-            return [x for v in value.values() for x in self._flat(v)]
-        return [self.values.get(value, value) if not isinstance(value, int | float | str) else value]
+    def _input(self, node: Any, name: str) -> None:
+        value = node.meta["val"]
+        if not isinstance(value, torch.Tensor):
+            raise ModelError(f"input {name} is no tensor")
+        shape = tuple(int(s) for s in value.shape)
+        tensor = Tensor(self._named(name), shape, "input", operator="Input", signed=False)
+        tensor.whole = not value.is_floating_point()
+        self.inputs.append(tensor)
+        self._add(node, tensor)
 
-    def _placeholder(self, node: Any) -> None:
-        if not node.users and node.name in self.stored:
-            return
-        shape = tuple(int(s) for s in node.meta["val"].shape)
-        if node.name in self.stored or node.name in self.constants:
-            path = self.stored.get(node.name) or self.constants[node.name]
-            source = self.program.state_dict.get(path)
-            source = self.program.constants[path] if source is None else source
-            values = source.detach().to(torch.float64).numpy()
-            tensor = Tensor(path, shape, "parameter", values=np.array(values), operator="parameter")
-        else:
-            tensor = Tensor("input", shape, "input", operator="Input", signed=False)
-            self.inputs.append(tensor)
-        if tensor.size > _MAX_ELEMENTS:
-            raise ModelError(f"{tensor.name} has {tensor.size:,} elements; a spreadsheet cannot show as many")
+    def _constant(self, node: Any, name: str, value: torch.Tensor, operator: str) -> None:
+        finite = value.detach().to(torch.float64).clamp(-_INFINITE, _INFINITE)
+        numbers = np.array(finite.numpy())
+        tensor = Tensor(name, tuple(value.shape), "parameter", values=numbers, operator=operator)
+        tensor.whole = not value.is_floating_point()
+        self._add(node, tensor)
+
+    def _add(self, node: Any, tensor: Tensor) -> None:
+        _bounded(tensor)
         self.names.add(tensor.name)
         self.values[node] = tensor
         self.tensors.append(tensor)
 
-    def _call(self, node: Any) -> None:
-        if getattr(node.target, "__name__", "") == "getitem":
-            self.values[node] = self._item(node)
-            return
-        target = str(node.target)
-        module = _module_path(node)
-        registered = find(target, f"module {module!r}" if module else "the network itself")
-        build = Build(
-            target,
-            self._arguments(node, target),
-            _shape(node),
-            self._name(module, registered.kind),
-            module,
-            self.tensors,
-        )
-        result = registered.rule(build, *build.arguments)
-        self.values[node] = result if isinstance(result, Tensor) else (build, result)
-        for tensor in build.made:
-            tensor.layer = build.name
-            if tensor.size > _MAX_ELEMENTS:
-                raise ModelError(
-                    f"{tensor.name} has {tensor.size:,} elements; a spreadsheet cannot show as many"
-                )
+    def _constant_name(self, node: Any) -> str:
+        """A constant made from one parameter alone has its name, others the name of the module and a number."""
+        made_from = origins(self.program, node)
+        if len(made_from) == 1 and made_from[0] not in self.names and made_from[0] not in self.stored:
+            return made_from[0]
+        return self._named(made_from[0] if len(made_from) == 1 else "constant")
 
-    def _item(self, node: Any) -> Tensor:
-        source, which = node.args
-        found = self.values[source]
-        if isinstance(found, Tensor):
-            if which == 0:
-                return found
-            raise UnsupportedOperator(f"result {which} of {source.target} has no rule; only the values have")
-        build, (dim, bounds) = found
-        start, _ = bounds[which]
-        part = Build(
-            build.target, build.arguments, _shape(node), f"{build.name}.{which}", build.module, self.tensors
-        )
-        part.title = f"Part {which}"
-        x = build.arguments[0]
-        tensor = part.view(x, lambda *axes: [a + start if d == dim else a for d, a in enumerate(axes)])
-        tensor.operation = Operation("getitem", (build.operation, which))
-        return tensor
+    def _call(self, node: Any) -> None:
+        target, item, source = str(node.target), None, node
+        if getattr(node.target, "__name__", "") == "getitem":
+            source, item = node.args
+            target = str(source.target)
+        elif isinstance(node.meta["val"], list | tuple) or target.startswith(IGNORED):
+            return  # each of several results is made where it is taken out
+        arguments = self._arguments(source, functional(target))
+        module, place = module_path(node), where(node)
+        count = len(self.tensors)
+        try:
+            self.values[node] = apply(
+                self.tensors,
+                target,
+                arguments,
+                lambda kind: self._name(module, kind),
+                module=module,
+                item=item,
+                shape=tuple(int(s) for s in node.meta["val"].shape),
+                where=place,
+            )
+        except SheetconvError:
+            raise
+        except Exception as error:  # a defect of a rule must not reach the user as a traceback
+            raise UnsupportedOperator(
+                f"operator {target} in {place} could not be compiled ({type(error).__name__}: {error!s:.100})"
+            ) from error
+        self.values[node].whole = not node.meta["val"].is_floating_point()
+        for tensor in self.tensors[count:]:
+            _bounded(tensor)
 
     def _arguments(self, node: Any, target: str) -> tuple[Any, ...]:
         declared = schema(target)
@@ -185,82 +194,46 @@ class _Capture:
             return self.values[value]
         if isinstance(value, list | tuple):
             return [self._plain(v) for v in value]
+        if isinstance(value, float) and abs(value) == float("inf"):
+            return np.sign(value) * _INFINITE
         if value is None or isinstance(value, bool | int | float | str):
             return value
-        return None  # dtypes, devices, memory formats: everything is computed in float64 on one device
+        if isinstance(value, torch.dtype):
+            return str(value).removeprefix("torch.")
+        return None  # devices, memory formats: everything is computed in float64 on one device
 
     def _name(self, module: str, kind: str) -> str:
         last = module.rpartition(".")[2]
         if module and not last.isdigit() and module not in self.names:
-            name = module
-        else:
-            while True:
-                self.taken[kind] += 1
-                name = f"{kind}{self.taken[kind]}"
-                if name not in self.names:
-                    break
+            self.names.add(module)
+            return module
+        return self._named(kind, number=True)
+
+    def _named(self, stem: str, *, number: bool = False) -> str:
+        name = stem
+        while number or name in self.names:
+            self.taken[stem] += 1
+            name = f"{stem}{self.taken[stem]}"
+            number = False
         self.names.add(name)
         return name
 
 
-def _shape(node: Any) -> tuple[int, ...]:
-    value = node.meta["val"]
-    first = value[0] if isinstance(value, list | tuple) else value
-    return tuple(int(s) for s in first.shape)
+def _drop_unread(graph: Graph) -> None:
+    """Leave out constants that only shaped a formula (positions in a table, say)."""
+    read = {t for tensor in graph if tensor.expr is not None for t in tensors_read(tensor.expr)}
+    graph.tensors = [t for t in graph if t.kind != "parameter" or t in read]
 
 
-def _module_path(node: Any) -> str:
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    return str(stack[-1][0]) if stack else ""
+def _bounded(tensor: Tensor) -> None:
+    if tensor.size > _MAX_ELEMENTS:
+        raise ModelError(f"{tensor.name} has {tensor.size:,} elements; a spreadsheet cannot show as many")
 
 
-# --- views: which of them need cells ------------------------------------------------------------------
-
-
-def settle_views(graph: Graph) -> None:
-    """Let readers look through views where their windows allow it; give the other views cells."""
-    changed = True
-    while changed:
-        changed = False
-        for tensor in graph.tensors:
-            if tensor.view or tensor.expr is None:
-                continue
-            for view in _unreadable(tensor):
-                view.view = False
-                changed = True
-    views = [t for t in graph.tensors if t.view]
-    for tensor in graph.tensors:
-        if tensor.expr is not None:
-            tensor.expr = look_through(tensor.expr, views)
-
-
-def _unreadable(tensor: Tensor) -> list[Tensor]:
-    assert tensor.expr is not None
-    read = {e.tensor for e in walk(tensor.expr) if isinstance(e, Read) and e.tensor.view}
-    if not read:
-        return []
-    found = [view for view in read if _beyond(tensor, view) or not _composes(tensor.expr, view)]
-    return list(dict.fromkeys(found))
-
-
-def _beyond(tensor: Tensor, view: Tensor) -> bool:
-    """Whether a cell reads the view outside its bounds, where its source may hold other numbers."""
-    assert tensor.expr is not None
-    for source, _, at in precedents(tensor.expr, grid(tensor.axes)):
-        if source is view and at.size and ((at < 0) | (at >= np.array(view.shape))).any():
-            return True
-    return False
-
-
-def _composes(expr: Expr, view: Tensor) -> bool:
-    def separable(read: Read, over: tuple[Var, ...]) -> bool:
-        resolved = look_through(read, [view])
-        try:
-            for index in resolved.at:  # type: ignore[attr-defined]
-                split(index, over)
-        except NotSeparable:
-            return False
-        return True
-
-    windows = [(o, a.over) for a in walk(expr) if isinstance(a, Aggregate) for o in a.operands]
-    return all(separable(o, over) for o, over in windows if o.tensor is view)
+def _same_cells(tensor: Tensor) -> bool:
+    """Whether a view shows a whole tensor as it is (or is none)."""
+    expr = tensor.expr
+    return not tensor.view or (
+        getattr(expr, "tensor", tensor).shape == tensor.shape
+        and all(a is b for a, b in zip(getattr(expr, "at", ()), tensor.axes, strict=False))
+    )

@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 
-from sheetconv.compile.capture import settle_views
 from sheetconv.compile.reference import run
+from sheetconv.compile.views import settle_views
 from sheetconv.errors import ModelError, UnsupportedOperator
 from sheetconv.graph.expr import Read, substitute, tensors_read
 from sheetconv.graph.index import Index, as_index
 from sheetconv.graph.tensor import Graph, Operation, Tensor
-from sheetconv.ops.registry import RULES, Build, find, load
+from sheetconv.ops.registry import RULES, Build, find, functional, load
 
 _BUFFERS = ("running_mean", "running_var")
 _SAME = ("aten.detach.default", "aten.alias.default")
@@ -193,20 +193,23 @@ class _Backward:
         arguments = self._arguments(node, target)
         if target in _SAME:
             return arguments[0]
-        if target not in RULES or isinstance(node.meta["val"], list | tuple):
+        if functional(target) not in RULES or isinstance(node.meta["val"], list | tuple):
             return Operation(target, arguments)
         return self._ruled(target, arguments, node)
 
     def _part(self, node: Any) -> Any:
         source, which = node.args
         inner = self.values[source]
-        if not isinstance(inner, Operation) or inner.target not in RULES:
+        if not isinstance(inner, Operation) or functional(inner.target) not in RULES:
             return Operation("getitem", (inner, which))
-        return self._ruled(inner.target, inner.arguments, node, which)
+        return self._ruled(inner.target, inner.arguments, node, which, several=True)
 
-    def _ruled(self, target: str, arguments: tuple[Any, ...], node: Any, item: int = 0) -> Tensor:
+    def _ruled(
+        self, target: str, arguments: tuple[Any, ...], node: Any, item: int = 0, several: bool = False
+    ) -> Tensor:
         owners = self.trace.gradients.get(node, [])
         build = self._build(target, arguments, tuple(node.meta["val"].shape), self._name(owners), item)
+        build.several = several
         registered = find(target, "the backward pass")
         try:
             result: Tensor = registered.rule(build, *arguments)

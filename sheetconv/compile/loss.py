@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sheetconv.compile.capture import settle_views
-from sheetconv.compile.reference import run, schema
+from sheetconv.compile.apply import apply
+from sheetconv.compile.views import settle_views
 from sheetconv.errors import ModelError
-from sheetconv.graph.tensor import Graph, Operation, Tensor
-from sheetconv.ops.registry import Build, find
+from sheetconv.graph.tensor import Graph, Tensor
 
 _SOFT = ("aten.softmax.int", "aten._softmax.default")
 _LOG_SOFT = ("aten.log_softmax.int", "aten._log_softmax.default")
@@ -26,14 +25,7 @@ class Loss:
 
 def add_operator(graph: Graph, name: str, target: str, *arguments: Any) -> Tensor:
     """The result of a torch operator, appended by its rule under a name."""
-    full = (
-        *arguments,
-        *(d.default_value if d.has_default_value() else None for d in schema(target)[len(arguments) :]),
-    )
-    operation = Operation(target, full)
-    build = Build(target, full, _shape(operation), name, "", graph.tensors)
-    result: Tensor = find(target, name).rule(build, *full)
-    return result
+    return apply(graph.tensors, target, arguments, name, where=name)
 
 
 def add_loss(graph: Graph, target: str, *arguments: Any) -> Tensor:
@@ -76,10 +68,3 @@ def cross_entropy(graph: Graph, output: Tensor, classes: Tensor, label: Tensor, 
     loss = add_operator(graph, f"{prefix}loss", "aten.neg.default", total)
     settle_views(graph)
     return loss
-
-
-def _shape(operation: Operation) -> tuple[int, ...]:
-    import torch
-
-    empty = {t: torch.empty(t.state_shape, device="meta", dtype=torch.float64) for t in operation.tensors()}
-    return tuple(run(operation, empty).shape)

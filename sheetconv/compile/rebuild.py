@@ -5,15 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
-from sheetconv.compile.capture import settle_views
-from sheetconv.compile.reference import overload, run, schema
+from sheetconv.compile.apply import apply
+from sheetconv.compile.views import settle_views
 from sheetconv.graph.tensor import Graph, Kind, Operation, Tensor
-from sheetconv.ops.registry import RULES, Build, load
-
-# What helper tensors are described with and no rule knows, as an operator that reads the same cells.
-_READS_LIKE = {"aten.var.correction": lambda x, dims, _: ("aten.sum.dim_IntList", (x, dims, False))}
+from sheetconv.ops.registry import RULES, functional, load
 
 
 def rebuilt(described: Graph) -> tuple[Graph, dict[Tensor, Tensor]]:
@@ -58,14 +53,15 @@ class _Maker:
 
     def applied(self, operation: Operation, old: Tensor) -> Tensor:
         """The tensor that an operation gives; `old` lends its name (nested operations get none of their own)."""
-        arguments = tuple(self.resolved(a, old) for a in operation.arguments)
+        item, whole = None, operation is old.operation
         if operation.target == "getitem":
-            return self._item(operation, old)
-        target = operation.target
-        if target in _READS_LIKE:
-            target, arguments = _READS_LIKE[target](*arguments)
-        result = self._ruled(target, arguments, old, whole=operation is old.operation)
-        return result if isinstance(result, Tensor) else result[0]
+            operation, item = operation.arguments
+        arguments = [self.resolved(a, old) for a in operation.arguments]
+        # what the manifest says is compared with what torch computes elsewhere; torch's own answer costs seconds
+        shape = old.state_shape if whole else None
+        return apply(
+            self.tensors, operation.target, arguments, old.name, module=old.module, item=item, shape=shape
+        )
 
     def resolved(self, value: Any, old: Tensor) -> Any:
         if isinstance(value, Tensor):
@@ -76,40 +72,9 @@ class _Maker:
             return [self.resolved(v, old) for v in value]
         return value
 
-    def _ruled(
-        self, target: str, arguments: tuple[Any, ...], old: Tensor, item: int = 0, whole: bool = False
-    ) -> Any:
-        declared = schema(target)
-        rest = [d.default_value if d.has_default_value() else None for d in declared[len(arguments) :]]
-        arguments = (*arguments, *rest)
-        # what the manifest says is compared with what torch computes elsewhere; torch's own answer costs seconds
-        shape = old.state_shape if whole else _shape(target, arguments, item)
-        build = Build(target, arguments, shape, old.name, old.module, self.tensors, item=item)
-        return RULES[target].rule(build, *arguments)
-
-    def _item(self, operation: Operation, old: Tensor) -> Tensor:
-        """One part of a result of several: the rule tells along which axis, and from where on."""
-        inner, which = operation.arguments
-        arguments = tuple(self.resolved(a, old) for a in inner.arguments)
-        found = self._ruled(inner.target, arguments, old, which)
-        if isinstance(found, Tensor):
-            return found
-        dim, bounds = found
-        x = arguments[0]
-        shape = _shape(inner.target, arguments, which)
-        build = Build(inner.target, arguments, shape, old.name, old.module, self.tensors)
-        start = bounds[which][0]
-        part = build.view(x, lambda *axes: [a + start if d == dim else a for d, a in enumerate(axes)])
-        part.operation = Operation("getitem", (Operation(inner.target, arguments), which))
-        return part
-
 
 def _computable(operation: Operation) -> bool:
-    if (
-        operation.target not in RULES
-        and operation.target not in _READS_LIKE
-        and operation.target != "getitem"
-    ):
+    if operation.target != "getitem" and functional(operation.target) not in RULES:
         return False
     return all(_computable(o) for o in _operations(operation.arguments))
 
@@ -120,12 +85,3 @@ def _operations(value: Any) -> list[Operation]:
     if isinstance(value, list | tuple):
         return [o for v in value for o in _operations(v)]
     return []
-
-
-def _shape(target: str, arguments: tuple[Any, ...], item: int) -> tuple[int, ...]:
-    """Shape of an operator's result, asked of torch with zeros that take no memory."""
-    overload(target)
-    tensors = {t: torch.zeros(()).expand(t.state_shape) for t in Operation(target, arguments).tensors()}
-    result = run(Operation(target, arguments), tensors)
-    first = result[item] if isinstance(result, list | tuple) else result
-    return tuple(int(s) for s in first.shape)

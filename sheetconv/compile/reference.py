@@ -14,9 +14,9 @@ import torch
 
 from sheetconv.errors import WorkbookError
 from sheetconv.graph.tensor import Graph, Operation, Tensor
-from sheetconv.ops.registry import RULES, load
+from sheetconv.ops.registry import RULES, Registered, functional, load
 
-_INTERMEDIATE = ("aten.var.correction", "aten.cos.default", "aten.flip.default", "aten.remainder.Scalar")
+_INTERMEDIATE = ("aten.cos.default", "aten.flip.default", "aten.remainder.Scalar")
 
 
 def _window(x: Any, row: Any, column: Any, height: int, width: int) -> Any:
@@ -62,6 +62,10 @@ _OWN = {
 }
 
 
+# Everything is computed in float64, and a manifest holds no types.
+_TYPES: dict[str, Any] = {"ScalarType": torch.float64, "Optional[ScalarType]": None}
+
+
 def allowed() -> frozenset[str]:
     """Names of all operators that may run."""
     load()
@@ -69,25 +73,28 @@ def allowed() -> frozenset[str]:
 
 
 def overload(target: str) -> Any:
-    """torch's operator by its name (``aten.conv2d.default``).
+    """torch's operator by its name (``aten.conv2d.default``), or our own; never one that changes its argument.
 
     Raises `WorkbookError` for a name that is not allowed.
     """
+    target = functional(target)
     if target not in allowed():
         raise WorkbookError(f"operator {target!r} is not one that sheetconv runs")
-    if target in _OWN:
-        return _OWN[target]
-    _, name, variant = target.split(".")
-    return getattr(getattr(torch.ops.aten, name), variant)
+    own = _OWN.get(target) or RULES[target].own
+    if own is not None:
+        return own
+    namespace, name, variant = target.split(".")
+    return getattr(getattr(getattr(torch.ops, namespace), name), variant)
 
 
 def schema(target: str) -> list[Any]:
-    """The arguments of an operator as torch declares them."""
-    return list(overload(target)._schema.arguments) if target not in _OWN else []
+    """The arguments of an operator as torch declares them; of our own, none."""
+    declared = getattr(overload(target), "_schema", None)
+    return list(declared.arguments) if declared is not None else []
 
 
-def run(operation: Operation, values: Mapping[Tensor, torch.Tensor]) -> torch.Tensor:
-    """The result of an operation, from the values of the tensors in it."""
+def run(operation: Operation, values: Mapping[Tensor, torch.Tensor]) -> Any:
+    """The result of an operation, from the values of the tensors in it, which stay as they are."""
 
     def resolve(value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -98,19 +105,39 @@ def run(operation: Operation, values: Mapping[Tensor, torch.Tensor]) -> torch.Te
             return [resolve(v) for v in value]
         return value
 
-    arguments = [resolve(a) for a in operation.arguments]
     operator = overload(operation.target)
+    registered = RULES.get(functional(operation.target))
+    arguments = [resolve(a) for a in operation.arguments]
+    if registered is not None:
+        arguments = [_as_wanted(a, i, registered) for i, a in enumerate(arguments)]
     declared = schema(operation.target)
     if not declared:
         return operator(*arguments)
-    if operation.target == "aten.where.self":
-        arguments[0] = arguments[0] != 0  # cells hold truth values as 1 and 0, torch asks for its own
-    for at, declaration in enumerate(declared):
-        if declaration.name == "input_dtype" and at < len(arguments):
-            arguments[at] = torch.float64  # everything is, and a manifest holds no types
-    named = {d.name: a for d, a in zip(declared, arguments, strict=False) if d.kwarg_only and a is not None}
-    plain = [a for d, a in zip(declared, arguments, strict=False) if not d.kwarg_only]
-    return operator(*plain, **named)
+    pairs = [(d, _TYPES.get(str(d.real_type), a)) for d, a in zip(declared, arguments, strict=False)]
+    named = {d.name: a for d, a in pairs if d.kwarg_only and a is not None}
+    return operator(*(a for d, a in pairs if not d.kwarg_only), **named)
+
+
+def _as_wanted(value: Any, position: int, registered: Registered) -> Any:
+    """Cells hold truth values as 1 and 0 and whole numbers as any others; torch asks for its own."""
+    if isinstance(value, torch.Tensor):
+        if position in registered.truth:
+            return value != 0
+        if position in registered.whole:
+            return value.to(torch.int64)
+    elif isinstance(value, list) and position in registered.whole:
+        return [_whole(v) for v in value] if _nested(value) else torch.tensor(value, dtype=torch.int64)
+    return value
+
+
+def _nested(value: list[Any]) -> bool:
+    return any(not isinstance(v, int) for v in value)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(torch.int64)
+    return torch.tensor(value, dtype=torch.int64) if isinstance(value, list) else value
 
 
 def evaluate(

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sheetconv.errors import ModelError
+from sheetconv.graph.affine import simplified
 from sheetconv.graph.expr import (
     Aggregate,
     Coefficient,
@@ -61,7 +62,8 @@ class Tensor:
     """One tensor of the network, of shape `shape` (batch axis N = 1 first for activations).
 
     `expr` is None where the numbers themselves are stored: inputs and parameters. `placement` tells the
-    layout how a parameter wants to lie (see `sheetconv.sheet.layout`), `partner` the tensor it follows.
+    layout how a parameter wants to lie (see `sheetconv.sheet.layout`), `partner` the tensor it follows; `whole`
+    says that an input holds whole numbers.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Tensor:
     values: FloatArray | None = None
     view: bool = False
     signed: bool = True
+    whole: bool = False
     placement: str = ""
     partner: Tensor | None = None
     axes: tuple[Var, ...] = field(default=())
@@ -177,7 +180,7 @@ def margins(graph: Graph) -> dict[Tensor, list[tuple[int, int]]]:
     for tensor in graph.placed():
         if tensor.expr is None:
             continue
-        for low, high, read in _reach(tensor):
+        for low, high, read in reach(tensor):
             if read not in found:
                 continue
             for axis, size in enumerate(read.shape):
@@ -186,7 +189,7 @@ def margins(graph: Graph) -> dict[Tensor, list[tuple[int, int]]]:
     return found
 
 
-def _reach(tensor: Tensor) -> Iterator[tuple[list[int], list[int], Tensor]]:
+def reach(tensor: Tensor) -> Iterator[tuple[list[int], list[int], Tensor]]:
     """Smallest and largest index of every read of the tensor's formula, per axis of the tensor read."""
     assert tensor.expr is not None
     env = grid(tensor.axes)
@@ -235,7 +238,9 @@ def through_view(read: Read) -> Read:
     """The same element, read from the tensor that a view looks at."""
     view = read.tensor
     assert isinstance(view.expr, Read)
-    return substitute(view.expr, dict(zip(view.axes, read.at, strict=True)))  # type: ignore[return-value]
+    found = substitute(view.expr, dict(zip(view.axes, read.at, strict=True)))
+    assert isinstance(found, Read)
+    return Read(found.tensor, tuple(simplified(i) for i in found.at))
 
 
 def look_through(expr: Expr, views: Iterable[Tensor]) -> Expr:

@@ -10,6 +10,7 @@ from torch import nn
 
 from sheetconv.graph.expr import Expr, ExprLike, as_expr, call
 from sheetconv.graph.tensor import Tensor
+from sheetconv.ops.paths import passes, sums
 from sheetconv.ops.registry import Build, example, rule
 
 _JOIN: dict[str, tuple[str, Callable[[Expr, ExprLike], Expr]]] = {
@@ -33,19 +34,19 @@ def operand(build: Build, out: Tensor, value: Any) -> Expr:
 
 @rule(
     *(f"aten.{n}.{kind}" for n in ("add", "sub", "mul", "div") for kind in ("Tensor", "Scalar")),
-    *(f"aten.{n}_.{kind}" for n in ("add", "sub", "mul", "div") for kind in ("Tensor", "Scalar")),
     kind="join",
+    linear=sums,
 )
 def join(build: Build, a: Any, b: Any, alpha: Any = 1) -> Tensor:
     """a ∘ b in every cell (`alpha` scales b in add and sub)."""
-    title, operator = _JOIN[build.target.split(".")[1].rstrip("_")]
+    title, operator = _JOIN[build.target.split(".")[1]]
     build.title = title
     out = build.axes()
     right = operand(build, out, b)
     return build.emit(out, operator(operand(build, out, a), right if alpha == 1 else alpha * right))
 
 
-@rule("aten.rsub.Scalar", kind="join")
+@rule("aten.rsub.Scalar", kind="join", linear=passes)
 def rsub(build: Build, a: Tensor, b: Any, alpha: Any = 1) -> Tensor:
     """b − a."""
     build.title = "Subtract"
@@ -53,7 +54,7 @@ def rsub(build: Build, a: Tensor, b: Any, alpha: Any = 1) -> Tensor:
     return build.emit(out, as_expr(float(b)) - alpha * operand(build, out, a))
 
 
-@rule("aten.minimum.default", "aten.maximum.default", kind="extreme")
+@rule("aten.minimum.default", "aten.maximum.default", kind="extreme", linear=sums)
 def extreme(build: Build, a: Tensor, b: Tensor) -> Tensor:
     """The smaller or the larger of two tensors in every cell."""
     function = "MIN" if "minimum" in build.target else "MAX"
@@ -62,7 +63,7 @@ def extreme(build: Build, a: Tensor, b: Tensor) -> Tensor:
     return build.emit(out, call(function, operand(build, out, a), operand(build, out, b)))
 
 
-@rule("aten.pow.Tensor_Scalar", kind="power")
+@rule("aten.pow.Tensor_Scalar", kind="power", linear=passes)
 def power(build: Build, a: Tensor, exponent: Any) -> Tensor:
     """a to a whole power, multiplied out (an engine's own power is an error where the result underflows)."""
     from sheetconv.errors import UnsupportedOperator

@@ -10,9 +10,15 @@ from torch import nn
 from sheetconv.graph.expr import Binary, Expr, as_expr, call
 from sheetconv.graph.tensor import Tensor
 from sheetconv.ops.arithmetic import operand
+from sheetconv.ops.paths import chosen, sums
 from sheetconv.ops.registry import Build, example, rule
 
-_SIGNS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+def _filled(x: Any, mask: Any, value: Any) -> Any:
+    return sums(sums(x, mask), value)
+
+
+_SIGNS = {"eq": "=", "ne": "≠", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 def holds(sign: str, left: Expr, right: Expr) -> Expr:
@@ -20,22 +26,43 @@ def holds(sign: str, left: Expr, right: Expr) -> Expr:
     return call("IF", Binary(sign, left, right), 1, 0)
 
 
-@rule(*(f"aten.{name}.{kind}" for name in _SIGNS for kind in ("Tensor", "Scalar")), kind="compare")
+@rule(
+    *(f"aten.{name}.{kind}" for name in _SIGNS for kind in ("Tensor", "Scalar")), kind="compare", linear=sums
+)
 def compare(build: Build, a: Tensor, b: Any) -> Tensor:
     """1 where a ∘ b holds, else 0 (torch's truth values, as the numbers that cells hold)."""
     sign = _SIGNS[build.target.split(".")[1]]
     build.title = f"Compare {sign}"
     out = build.axes()
-    return build.emit(out, holds(sign, operand(build, out, a), operand(build, out, b)), signed=False)
+    left, right = operand(build, out, a), operand(build, out, b)
+    expr = call("IF", Binary("=", left, right), 0, 1) if sign == "≠" else holds(sign, left, right)
+    return build.emit(out, expr, signed=False)
 
 
-@rule("aten.where.self", kind="where")
+@rule(
+    "aten.where.self",
+    "aten.where.ScalarOther",
+    "aten.where.ScalarSelf",
+    "aten.where.Scalar",
+    kind="where",
+    truth=(0,),
+    linear=chosen,
+)
 def where(build: Build, condition: Tensor, a: Any, b: Any) -> Tensor:
     """a in the cells where the condition is not 0, else b."""
     build.title = "Where"
     out = build.axes()
     untrue = Binary("=", operand(build, out, condition), as_expr(0))
     return build.emit(out, call("IF", untrue, operand(build, out, b), operand(build, out, a)))
+
+
+@rule("aten.masked_fill.Scalar", "aten.masked_fill.Tensor", kind="where", truth=(1,), linear=_filled)
+def masked_fill(build: Build, x: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """One value where the mask is not 0."""
+    build.title = "Fill where masked"
+    out = build.axes()
+    seen = Binary("=", operand(build, out, mask), as_expr(0))
+    return build.emit(out, call("IF", seen, operand(build, out, x), operand(build, out, value)))
 
 
 class _Threshold(nn.Module):

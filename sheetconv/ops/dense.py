@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from sheetconv.graph.expr import Aggregate, Expr, Read
 from sheetconv.graph.index import Var
-from sheetconv.graph.tensor import Tensor
+from sheetconv.graph.tensor import Operation, Tensor
+from sheetconv.graph.windows import directions, through_all
+from sheetconv.ops.arithmetic import operand
 from sheetconv.ops.registry import Build, example, rule
 
 # A dense layer after `flatten` reads the feature maps where they are, if there are at most this many;
@@ -55,18 +59,58 @@ def linear(build: Build, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     return build.emit(out, total)
 
 
+def in_rows(build: Build, x: Tensor) -> Tensor:
+    """(…, K, J) as (…, J, K) in cells of their own, unless K lies along rows already.
+
+    A row times a row is one SUMPRODUCT; a row times a column would be a product for each element.
+    """
+    a, b = Var("a", 2), Var("b", 2)
+    if "across" in directions(through_all(x.at(*(0,) * (len(x.shape) - 2), a, b)), (a,)):
+        return _flipped(build, x, list(range(len(x.shape))), view=True)
+    return _flipped(build, x, list(range(len(x.shape))), view=False)
+
+
+def _flipped(build: Build, x: Tensor, order: list[int], *, view: bool) -> Tensor:
+    order[-2:] = order[-1], order[-2]
+    tensor = build.step(
+        "transposed",
+        [x.shape[d] for d in order],
+        Operation("aten.permute.default", (x, order)),
+        lambda t: x.at(*t.axes[:-2], t.axes[-1], t.axes[-2]),
+    )
+    tensor.view = view
+    return tensor
+
+
 @rule("aten.matmul.default", "aten.bmm.default", "aten.mm.default", kind="matmul")
 def matmul(build: Build, a: Tensor, b: Tensor) -> Tensor:
     """out[…, i, j] = Σ over k of a[…, i, k] · b[…, k, j]."""
     build.title = "Matrix product"
+    turned = len(a.shape) > 2 and len(b.shape) > 2 and a.shape[-1] > 2
+    if turned:
+        b = in_rows(build, b)
     out = build.axes()
     k = Var("k", a.shape[-1])
     rows = out.axes[: len(out.shape) - (len(b.shape) > 1)]
     i = rows[-1:] if len(a.shape) > 1 else ()
     j = out.axes[-1:] if len(b.shape) > 1 else ()
     batch = out.axes[: len(out.shape) - len(i) - len(j)]
-    reads = (a.at(*_broadcast(a, 2, batch), *i, k), b.at(*_broadcast(b, 2, batch), k, *j))
+    other = b.at(*_broadcast(b, 2, batch), *((*j, k) if turned else (k, *j)))
+    reads = (a.at(*_broadcast(a, 2, batch), *i, k), other)
     return build.emit(out, Aggregate("SUMPRODUCT", reads, (k,)))
+
+
+@rule("aten.addmm.default", "aten.baddbmm.default", kind="dense")
+def addmm(build: Build, bias: Tensor, a: Tensor, b: Tensor, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """β · bias + α · a · b."""
+    build.title = "Matrix product, added"
+    out = build.axes()
+    *batch, i, j = out.axes
+    k = Var("k", a.shape[-1])
+    total: Expr = Aggregate("SUMPRODUCT", (a.at(*batch, i, k), b.at(*batch, k, j)), (k,))
+    added = operand(build, out, bias)
+    total = total if alpha == 1 else alpha * total
+    return build.emit(out, total + (added if beta == 1 else beta * added))
 
 
 def _broadcast(t: Tensor, own: int, batch: tuple[Var, ...]) -> list[Var | int]:
@@ -98,3 +142,13 @@ class _Gram(nn.Module):
 @example("matmul", (1, 4, 3))
 def _matmul() -> nn.Module:
     return _Gram()
+
+
+class _Added(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.baddbmm(x, x, x, alpha=0.5) + torch.addmm(x[0, 0], x[0], x[0], beta=2)
+
+
+@example("products added", (1, 3, 3))
+def _added() -> nn.Module:
+    return _Added()

@@ -9,14 +9,23 @@ from typing import Any
 import torch
 from torch import nn
 
-from sheetconv.errors import UnsupportedOperator
 from sheetconv.graph.expr import Aggregate, Expr, Read, call
 from sheetconv.graph.index import Index, Var
 from sheetconv.graph.tensor import Operation, Tensor
+from sheetconv.ops.paths import passes
 from sheetconv.ops.registry import Build, example, rule
 
 
-@rule("aten.batch_norm.default", kind="batchnorm")
+def _layer_paths(x: torch.Tensor, shape: Sequence[int], *_: Any) -> torch.Tensor:
+    return x + x.sum(tuple(range(-len(shape), 0)), keepdim=True)
+
+
+def _group_paths(x: torch.Tensor, groups: int, *_: Any) -> torch.Tensor:
+    parts = x.reshape(x.shape[0], groups, math.prod(x.shape[1:]) // groups)
+    return (parts + parts.sum(2, keepdim=True)).reshape(x.shape)
+
+
+@rule("aten.batch_norm.default", kind="batchnorm", linear=passes)
 def batch_norm(
     build: Build,
     x: Tensor,
@@ -31,9 +40,7 @@ def batch_norm(
 ) -> Tensor:
     """(x − μ) / √(σ² + ε) · γ + β with the running statistics of the channel."""
     if mean is None or var is None or training:
-        raise UnsupportedOperator(
-            f"{build.module}: batch-norm without running statistics has no rule; call eval()"
-        )
+        raise build.refuse("batch-norm in training mode has no rule; call eval()")
     build.title = "BatchNorm"
     out = build.axes()
     channel = out.axes[1]
@@ -44,6 +51,25 @@ def batch_norm(
     expr: Expr = (x.at(*out.axes) - of(mean)) / call("SQRT", of(var) + eps)
     expr = expr * of(weight) if weight is not None else expr
     return build.emit(out, expr + of(bias) if bias is not None else expr)
+
+
+@rule("aten._native_batch_norm_legit_no_training.default", kind="batchnorm", linear=passes)
+def batch_norm_exported(
+    build: Build,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    var: Tensor,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """The same by the name that torch.export gives it."""
+    if build.item:
+        raise build.refuse("only the normalised values have a rule")
+    build.target, build.several = "aten.batch_norm.default", False
+    build.arguments = (x, weight, bias, mean, var, False, momentum, eps, False)
+    return batch_norm(build, *build.arguments)
 
 
 def _normalise(
@@ -86,7 +112,7 @@ def _normalise(
     return centred, lambda axes: call("SQRT", variance.at(*where(axes)) + eps)
 
 
-@rule("aten.layer_norm.default", kind="layernorm")
+@rule("aten.layer_norm.default", kind="layernorm", linear=_layer_paths)
 def layer_norm(
     build: Build,
     x: Tensor,
@@ -121,7 +147,7 @@ def layer_norm(
     return build.emit(out, expr)
 
 
-@rule("aten.group_norm.default", kind="groupnorm")
+@rule("aten.group_norm.default", kind="groupnorm", linear=_group_paths)
 def group_norm(
     build: Build,
     x: Tensor,

@@ -15,6 +15,7 @@ from torch import nn
 
 from sheetconv.graph.expr import Binary, Expr, Negative, as_expr, call
 from sheetconv.graph.tensor import Tensor
+from sheetconv.ops.paths import passes
 from sheetconv.ops.registry import Build, example, rule
 
 Formula = Callable[..., Expr]
@@ -105,14 +106,14 @@ _FUNCTIONS: dict[str, tuple[str, Formula, bool]] = {
 
 
 def _compile(build: Build, x: Tensor, *options: Any) -> Tensor:
-    title, formula, signed = _FUNCTIONS[build.target.split(".")[1].rstrip("_")]
+    title, formula, signed = _FUNCTIONS[build.target.split(".")[1]]
     build.title = title
     out = build.axes()
     return build.emit(out, formula(x.at(*out.axes), *options), signed=signed)
 
 
 for _name in _FUNCTIONS:
-    rule(f"aten.{_name}.default", f"aten.{_name}_.default", kind=_name)(_compile)
+    rule(f"aten.{_name}.default", kind=_name, linear=passes)(_compile)
 
 
 class _Zoo(nn.Module):

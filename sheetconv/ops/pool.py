@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from sheetconv.errors import UnsupportedOperator
 from sheetconv.graph.expr import Aggregate, Coefficient, Expr
 from sheetconv.graph.index import Index, Lookup, Var
-from sheetconv.graph.tensor import Operation, Tensor
+from sheetconv.graph.tensor import Tensor
 from sheetconv.ops.conv import describe, per_axis, times
+from sheetconv.ops.paths import adaptive_sum, window_sum
 from sheetconv.ops.registry import Build, example, rule
 
 
@@ -37,7 +37,7 @@ def _windows(
     return at, taps, inside
 
 
-@rule("aten.max_pool2d.default", "aten.max_pool1d.default", kind="maxpool")
+@rule("aten.max_pool2d.default", "aten.max_pool1d.default", kind="maxpool", linear=window_sum)
 def max_pool(
     build: Build, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> Tensor:
@@ -101,7 +101,12 @@ def adaptive_avg(build: Build, x: Tensor, size: Any) -> Tensor:
     return _adaptive(build, x, "AVERAGE", 2 if "2d" in build.target else 1)
 
 
-@rule("aten.adaptive_max_pool2d.default", "aten.adaptive_max_pool1d.default", kind="maxpool")
+@rule(
+    "aten.adaptive_max_pool2d.default",
+    "aten.adaptive_max_pool1d.default",
+    kind="maxpool",
+    linear=adaptive_sum,
+)
 def adaptive_max(build: Build, x: Tensor, size: Any) -> Tensor:
     """Maxima of the same windows."""
     return _adaptive(build, x, "MAX", 2 if "2d" in build.target else 1)
@@ -140,9 +145,7 @@ def _divisor(
         _counts(*sizes) for sizes in zip(x.shape[-2:], grad.shape[-2:], kernel, stride, padding, strict=True)
     ]
     if any((c != k).any() for c, k in zip(counts, kernel, strict=True)) or (any(padding) and not padded):
-        raise UnsupportedOperator(
-            f"{build.module}: the gradient of means over windows of unequal sizes has no rule"
-        )
+        raise build.refuse("the gradient of means over windows of unequal sizes has no rule")
     return int(kernel[0] * kernel[1])
 
 
@@ -183,9 +186,11 @@ def _adaptive(build: Build, x: Tensor, function: str, rank: int) -> Tensor:
     name = "AvgPool" if function == "AVERAGE" else "MaxPool"
     build.title = f"Adaptive{name}{rank}d to {times(out.shape[-rank:])}"
     expr = Aggregate(function, (x.at(*lead, *at),), tuple(taps), inside)
-    # torch's adaptive max-pool returns the positions of the maxima too
-    values = Operation("getitem", (build.operation, 0)) if function == "MAX" else None
-    return build.emit(out, expr, operation=values, signed=x.signed)
+    if function == "MAX":  # torch returns the positions of the maxima too
+        if build.item:
+            raise build.refuse("only the maxima have a rule, not their positions")
+        build.several = True
+    return build.emit(out, expr, signed=x.signed)
 
 
 @example("max_pool2d ceil_mode, padding", (1, 2, 7, 7))

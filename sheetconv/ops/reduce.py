@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,7 +11,8 @@ from torch import nn
 
 from sheetconv.graph.expr import Aggregate
 from sheetconv.graph.index import Index, Var
-from sheetconv.graph.tensor import Tensor
+from sheetconv.graph.tensor import Operation, Tensor
+from sheetconv.ops.paths import over
 from sheetconv.ops.registry import Build, example, rule
 
 
@@ -20,17 +23,9 @@ def _reduce(build: Build, x: Tensor, function: str, dims: Any, keep: bool, *, si
     build.title = {"AVERAGE": "Mean", "SUM": "Sum", "MAX": "Maximum", "MIN": "Minimum"}[function]
     build.title += f" over {'×'.join(str(x.shape[d]) for d in wanted)}"
     out = build.axes()
-    over = {d: Var(f"k{d}", x.shape[d]) for d in wanted}
-    rest = iter(out.axes)
-    at: list[Index] = []
-    for d in range(rank):
-        if d in over:
-            at.append(over[d])
-            if keep:
-                next(rest)
-        else:
-            at.append(next(rest))
-    return build.emit(out, Aggregate(function, (x.at(*at),), tuple(over.values())), signed=signed)
+    window = {d: Var(f"k{d}", x.shape[d]) for d in wanted}
+    at = _places(x, window, out, keep)
+    return build.emit(out, Aggregate(function, (x.at(*at),), tuple(window.values())), signed=signed)
 
 
 @rule("aten.mean.dim", kind="mean")
@@ -57,22 +52,83 @@ def total_all(build: Build, x: Tensor, dtype: Any = None) -> Tensor:
     return _reduce(build, x, "SUM", None, False, signed=x.signed)
 
 
-@rule("aten.amax.default", kind="max")
+@rule("aten.amax.default", kind="max", linear=over)
 def amax(build: Build, x: Tensor, dims: Any, keep: bool) -> Tensor:
     """The maximum over some axes."""
     return _reduce(build, x, "MAX", dims, keep, signed=x.signed)
 
 
-@rule("aten.amin.default", kind="min")
+@rule("aten.amin.default", kind="min", linear=over)
 def amin(build: Build, x: Tensor, dims: Any, keep: bool) -> Tensor:
     """The minimum over some axes."""
     return _reduce(build, x, "MIN", dims, keep, signed=x.signed)
+
+
+def _variance_paths(
+    x: torch.Tensor, dims: Any = None, correction: Any = 1, keep: bool = False
+) -> torch.Tensor:
+    return over(x, dims, keep)
+
+
+@rule("aten.var.correction", kind="variance", linear=_variance_paths)
+def variance(build: Build, x: Tensor, dims: Any, correction: Any = 1, keep: bool = False) -> Tensor:
+    """Σ (x − mean)² / (n − correction), from the centred values in cells of their own."""
+    rank = len(x.shape)
+    wanted = [d % rank for d in ([dims] if isinstance(dims, int) else list(dims or range(rank)))]
+    kept = [1 if d in wanted else s for d, s in enumerate(x.shape)]
+    mean_of = Operation("aten.mean.dim", (x, wanted, True))
+    window = {d: Var(f"k{d}", x.shape[d]) for d in wanted}
+    average = build.step(
+        "mean",
+        kept,
+        mean_of,
+        lambda t: Aggregate(
+            "AVERAGE", (x.at(*(window.get(d, a) for d, a in enumerate(t.axes))),), tuple(window.values())
+        ),
+    )
+    centred = build.step(
+        "centred",
+        x.shape,
+        Operation("aten.sub.Tensor", (x, mean_of)),
+        lambda t: x.at(*t.axes) - average.at(*(0 if d in window else a for d, a in enumerate(t.axes))),
+    )
+    build.title = f"Variance over {'×'.join(str(x.shape[d]) for d in wanted)}"
+    out = build.axes()
+    read = centred.at(*_places(x, window, out, keep))
+    count = math.prod(x.shape[d] for d in wanted) - (1 if correction is None else correction)
+    return build.emit(
+        out, Aggregate("SUMPRODUCT", (read, read), tuple(window.values())) / count, signed=False
+    )
+
+
+def _places(x: Tensor, window: Mapping[int, Var], out: Tensor, keep: bool) -> list[Index]:
+    """Where the elements of `x` are that a cell of a reduction reads."""
+    rest = iter(out.axes)
+    at: list[Index] = []
+    for d in range(len(x.shape)):
+        if d in window:
+            at.append(window[d])
+            if keep:
+                next(rest)
+        else:
+            at.append(next(rest))
+    return at
 
 
 class _Reductions(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         pooled = torch.cat([x.mean((2, 3)), x.amax((2, 3)), x.amin((2, 3)), x.sum((-1, -2))], 1)
         return pooled + x.mean() * x.sum(1, keepdim=True).amax((2, 3))
+
+
+class _Spread(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.var(1, correction=0) + x.var((2, 3)).sum() + x.std(1, keepdim=True).mean(1)
+
+
+@example("variance", (1, 3, 4, 3))
+def _spread() -> nn.Module:
+    return _Spread()
 
 
 @example("global mean, amax, sums", (1, 3, 4, 3))

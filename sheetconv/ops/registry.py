@@ -24,10 +24,19 @@ Rule = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Registered:
-    """A rule with the short name ("conv", "relu") that numbered layer names are made from."""
+    """A rule with the short name ("conv", "relu") that numbered layer names are made from.
+
+    `truth` and `whole` are the positions of arguments that torch wants as truth values or whole numbers (cells
+    hold 1, 0 and plain numbers); `linear` is a stand-in for the operator through which every path stays open
+    (None: the operator itself is linear); `own` computes an operator that torch has not.
+    """
 
     rule: Rule
     kind: str
+    truth: tuple[int, ...] = ()
+    whole: tuple[int, ...] = ()
+    linear: Callable[..., Any] | None = None
+    own: Callable[..., Any] | None = None
 
 
 RULES: dict[str, Registered] = {}
@@ -45,12 +54,19 @@ class Example:
 EXAMPLES: list[Example] = []
 
 
-def rule(*targets: str, kind: str) -> Callable[[Rule], Rule]:
-    """Register a rule for operators named as in ``aten.conv2d.default``."""
+def rule(
+    *targets: str,
+    kind: str,
+    truth: tuple[int, ...] = (),
+    whole: tuple[int, ...] = (),
+    linear: Callable[..., Any] | None = None,
+    own: Callable[..., Any] | None = None,
+) -> Callable[[Rule], Rule]:
+    """Register a rule for operators named as in ``aten.conv2d.default`` (see `Registered` for the rest)."""
 
     def register(function: Rule) -> Rule:
         for target in targets:
-            RULES[target] = Registered(function, kind)
+            RULES[target] = Registered(function, kind, truth, whole, linear, own)
         return function
 
     return register
@@ -80,23 +96,44 @@ def supported() -> list[str]:
     return sorted(RULES)
 
 
-def find(target: str, where: str) -> Registered:
-    """The rule for an operator; `where` names the module for the error.
+# Operators by another name; where torch's view asks how numbers lie in memory, a sheet does not.
+_BY_ANOTHER_NAME = {
+    "aten.view.default": "aten.reshape.default",
+    "aten._unsafe_view.default": "aten.reshape.default",
+    "aten._reshape_alias.default": "aten.reshape.default",
+    "aten._softmax.default": "aten.softmax.int",
+    "aten._log_softmax.default": "aten.log_softmax.int",
+}
 
-    Raises `UnsupportedOperator` naming the operator, its module and all that is supported.
+
+def functional(target: str) -> str:
+    """The operator that a name stands for: one that does not change its argument (``relu_``: ``relu``)."""
+    namespace, _, rest = target.partition(".")
+    name, _, variant = rest.partition(".")
+    target = f"{namespace}.{name.rstrip('_')}.{variant}" if name.endswith("_") else target
+    return _BY_ANOTHER_NAME.get(target, target)
+
+
+def find(target: str, where: str) -> Registered:
+    """The rule for an operator; `where` says who calls it, for the error.
+
+    Raises `UnsupportedOperator` naming the operator and its caller.
     """
     load()
-    if target not in RULES:
-        names = sorted({t.split(".")[1] for t in RULES if t.startswith("aten.")})
+    found = RULES.get(functional(target))
+    if found is None:
         raise UnsupportedOperator(
-            f"operator {target} in {where} has no rule for spreadsheets; supported are: {', '.join(names)}"
+            f"operator {target} in {where} has no rule for spreadsheets (`sheetconv operators` lists what has)"
         )
-    return RULES[target]
+    return found
 
 
 @dataclass
 class Build:
-    """What a rule works with: the operator being compiled and the tensors made so far."""
+    """What a rule works with: the operator being compiled and the tensors made so far.
+
+    `item` says which result is compiled where the operator has `several` (of a backward operator: whose gradient).
+    """
 
     target: str
     arguments: tuple[Any, ...]
@@ -107,12 +144,22 @@ class Build:
     title: str = ""
     made: list[Tensor] = field(default_factory=list)
     item: int = 0
-    """Which part of a result of several is compiled (of a backward operator: whose gradient)."""
+    several: bool = False
 
     @property
     def operation(self) -> Operation:
         """The torch call that is being compiled."""
         return Operation(self.target, self.arguments)
+
+    @property
+    def result(self) -> Operation:
+        """The same, or of its several results the one that is asked for."""
+        return Operation("getitem", (self.operation, self.item)) if self.several else self.operation
+
+    def refuse(self, what: str) -> UnsupportedOperator:
+        """An error to raise where the rule does not know the arguments."""
+        place = f"module {self.module!r}" if self.module else "the network itself"
+        return UnsupportedOperator(f"{self.target} in {place}: {what}")
 
     def axes(self, shape: Sequence[int] | None = None) -> Tensor:
         """A tensor still without formula, whose `axes` an expression can be written in."""
@@ -129,7 +176,7 @@ class Build:
     ) -> Tensor:
         """Add `tensor` with its formula; with `suffix` it is a helper that stands for `operation`."""
         tensor.expr = expr
-        tensor.operation = operation or self.operation
+        tensor.operation = operation or self.result
         tensor.layer = self.name
         tensor.name = f"{self.name}.{suffix}" if suffix else self.name
         tensor.operator = suffix or self.title or self.target.split(".")[1]

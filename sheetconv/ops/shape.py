@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from sheetconv.errors import UnsupportedOperator
 from sheetconv.graph.expr import Expr, Number, Select
-from sheetconv.graph.index import Index, IndexLike
+from sheetconv.graph.index import Index, IndexLike, Lookup
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.ops.registry import Build, example, rule
 
@@ -24,7 +24,6 @@ def _unflatten(flat: Index, shape: tuple[int, ...]) -> list[IndexLike]:
 
 @rule(
     "aten.flatten.using_ints",
-    "aten.view.default",
     "aten.reshape.default",
     "aten.unflatten.int",
     "aten.squeeze.default",
@@ -35,7 +34,8 @@ def _unflatten(flat: Index, shape: tuple[int, ...]) -> list[IndexLike]:
 )
 def reshape(build: Build, x: Tensor, *sizes: Any) -> Tensor:
     """The same elements in C order under another shape."""
-    build.title = f"{build.target.split('.')[1].capitalize()} to {'×'.join(map(str, build.shape))}"
+    name = build.target.split(".")[1].strip("_").capitalize()
+    build.title = f"{name} to {'×'.join(map(str, build.shape))}"
 
     def index(*axes: Index) -> list[IndexLike]:
         flat: IndexLike = 0
@@ -77,7 +77,7 @@ def select(build: Build, x: Tensor, dim: int, which: int) -> Tensor:
     return build.view(x, lambda *axes: [*axes[:dim], which, *axes[dim:]])
 
 
-@rule("aten.expand.default", kind="expand")
+@rule("aten.expand.default", "aten.broadcast_to.default", kind="expand")
 def expand(build: Build, x: Tensor, sizes: Any, implicit: bool = False) -> Tensor:
     """Axes of size 1 repeated."""
     lead = len(build.shape) - len(x.shape)
@@ -87,30 +87,39 @@ def expand(build: Build, x: Tensor, sizes: Any, implicit: bool = False) -> Tenso
     )
 
 
-@rule("aten.chunk.default", "aten.split.Tensor", "aten.split_with_sizes.default", kind="split")
-def split(build: Build, x: Tensor, sizes: Any, dim: int = 0) -> tuple[int, list[tuple[int, int]]]:
-    """Pieces along an axis; each is taken out as a slice where it is used (see `capture`)."""
+@rule(
+    "aten.chunk.default", "aten.split.Tensor", "aten.split_with_sizes.default",
+    "aten.split_with_sizes_copy.default", "aten.unsafe_split.Tensor", "aten.unsafe_chunk.default",
+    kind="split",
+)  # fmt: skip
+def split(build: Build, x: Tensor, sizes: Any, dim: int = 0) -> Tensor:
+    """A piece of an axis: number `build.item` of those that it is cut into."""
     dim %= len(x.shape)
-    total = x.shape[dim]
+    total, which = x.shape[dim], build.item
     if isinstance(sizes, int):
         size = -(-total // sizes) if "chunk" in build.target else sizes
         sizes = [min(size, total - s) for s in range(0, total, size)]
-    bounds, start = [], 0
-    for size in sizes:
-        bounds.append((start, start + size))
-        start += size
-    return dim, bounds
+    start = sum(sizes[:which])
+    build.title = f"Part {which}"
+    return build.view(x, lambda *axes: [a + start if d == dim else a for d, a in enumerate(axes)])
+
+
+@rule("aten.unbind.int", kind="select")
+def unbind(build: Build, x: Tensor, dim: int = 0) -> Tensor:
+    """Position `build.item` of an axis, which disappears."""
+    return select(build, x, dim, build.item)
 
 
 @rule(
     "aten.contiguous.default", "aten.clone.default", "aten.alias.default", "aten.detach.default",
-    "aten.dropout.default", "aten.dropout_.default", "aten.feature_dropout.default",
-    "aten.to.dtype", "aten.identity.default", kind="same",
+    "aten.lift_fresh_copy.default", "aten.dropout.default", "aten.feature_dropout.default",
+    "aten.alpha_dropout.default", "aten.feature_alpha_dropout.default", "aten.native_dropout.default",
+    "aten.identity.default", kind="same",
 )  # fmt: skip
 def same(build: Build, x: Tensor, *options: Any) -> Tensor:
     """Nothing happens (dropout is off in evaluation)."""
     if "dropout" in build.target and options[1] and options[0]:
-        raise UnsupportedOperator(f"{build.module}: dropout in training mode has no rule; call eval() first")
+        raise build.refuse("dropout in training mode has no rule; make it depend on self.training")
     build.title = "Dropout (off)" if "dropout" in build.target else "Same"
     tensor = build.view(x, lambda *axes: axes)
     tensor.operation = Operation("aten.alias.default", (x,))
@@ -123,7 +132,7 @@ def pad(build: Build, x: Tensor, widths: Any, mode: Any = "constant", value: Any
     if "constant_pad_nd" in build.target:
         mode, value = "constant", mode if isinstance(mode, int | float) else 0.0
     if mode != "constant":
-        raise UnsupportedOperator(f"{build.module}: padding mode {mode} has no rule; constant padding has")
+        return _mirrored(build, x, widths, mode)
     rank = len(x.shape)
     before = [0] * rank
     for i in range(len(widths) // 2):
@@ -143,6 +152,24 @@ def pad(build: Build, x: Tensor, widths: Any, mode: Any = "constant", value: Any
         if inside is not None:
             expr = Select(inside, expr, Number(float(value or 0.0)))
     return build.emit(out, expr, signed=x.signed)
+
+
+_BORDERS = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def _mirrored(build: Build, x: Tensor, widths: Any, mode: str) -> Tensor:
+    """A border of copies: mirrored, repeated, or from the other side."""
+    rank = len(x.shape)
+    tables = [np.arange(size) for size in x.shape]
+    for i in range(len(widths) // 2):
+        axis, before, after = rank - 1 - i, int(widths[2 * i]), int(widths[2 * i + 1])
+        numbers = np.pad(tables[axis], (max(before, 0), max(after, 0)), mode=_BORDERS[mode])  # type: ignore[call-overload]
+        tables[axis] = numbers[max(-before, 0) : len(numbers) - max(-after, 0)]
+    build.title = f"Pad, {mode}"
+    out = build.axes()
+    pairs = zip(tables, out.axes, x.shape, strict=True)
+    at = [axis if len(t) == size else Lookup(t, axis) for t, axis, size in pairs]
+    return build.emit(out, x.at(*at), signed=x.signed)
 
 
 @rule("aten.cat.default", kind="cat")
@@ -195,6 +222,13 @@ def _cropped() -> nn.Module:
             return self.conv(x[:, :, 2:-2, 2:-2])
 
     return Crop()
+
+
+@example("reflect, replicate and circular padding", (1, 2, 4, 3))
+def _borders() -> nn.Module:
+    return nn.Sequential(
+        nn.ReflectionPad2d((1, 2, 3, 0)), nn.ReplicationPad2d((2, 1, 0, 1)), nn.CircularPad2d((1, 0, 2, 1))
+    )
 
 
 @example("pixel_shuffle", (1, 8, 3, 2))

@@ -10,6 +10,7 @@ from torch import nn
 from sheetconv.graph.expr import Aggregate, call
 from sheetconv.graph.index import Index, Var
 from sheetconv.graph.tensor import Operation, Tensor
+from sheetconv.ops.paths import with_all
 from sheetconv.ops.registry import Build, example, rule
 
 
@@ -20,7 +21,7 @@ def _along(t: Tensor, dim: int) -> tuple[list[Index], Var]:
     return at, k
 
 
-def _exponentials(build: Build, x: Tensor, dim: int) -> Tensor:
+def exponentials(build: Build, x: Tensor, dim: int) -> Tensor:
     """exp(x − max x), the step that keeps the exponentials from overflowing."""
     shifted = Operation("aten.sub.Tensor", (x, Operation("aten.amax.default", (x, [dim], True))))
 
@@ -33,23 +34,23 @@ def _exponentials(build: Build, x: Tensor, dim: int) -> Tensor:
     return tensor
 
 
-@rule("aten.softmax.int", "aten._softmax.default", kind="softmax")
+@rule("aten.softmax.int", kind="softmax", linear=with_all)
 def softmax(build: Build, x: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """exp(x − max) / Σ exp(x − max)."""
     build.title = "Softmax"
     dim %= len(x.shape)
-    exp = _exponentials(build, x, dim)
+    exp = exponentials(build, x, dim)
     out = build.axes()
     at, k = _along(out, dim)
     return build.emit(out, exp.at(*out.axes) / Aggregate("SUM", (exp.at(*at),), (k,)), signed=False)
 
 
-@rule("aten.log_softmax.int", "aten._log_softmax.default", kind="logsoftmax")
+@rule("aten.log_softmax.int", kind="logsoftmax", linear=with_all)
 def log_softmax(build: Build, x: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """x − max − ln Σ exp(x − max)."""
     build.title = "LogSoftmax"
     dim %= len(x.shape)
-    exp = _exponentials(build, x, dim)
+    exp = exponentials(build, x, dim)
     out = build.axes()
     at, k = _along(out, dim)
     largest = Aggregate("MAX", (x.at(*at),), (k,))

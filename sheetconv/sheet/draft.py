@@ -129,14 +129,12 @@ class Maker:
 
     def apply(self, name: str, target: str, *arguments: Any) -> Tensor:
         """The result of a torch operator (``aten.conv2d.default``), by the rule that captured networks use."""
-        from sheetconv.ops.registry import Build, find
+        from sheetconv.compile.apply import apply
 
-        operation = Operation(target, arguments)
-        build = Build(
-            target, arguments, _shape(operation), f"{self.name}.{name}", "", self.draft.graph.tensors
-        )
-        result: Tensor = find(target, f"page {self.name}").rule(build, *arguments)
-        for tensor in build.made:
+        tensors = self.draft.graph.tensors
+        count = len(tensors)
+        result = apply(tensors, target, arguments, f"{self.name}.{name}", where=f"page {self.name}")
+        for tensor in tensors[count:]:
             assert tensor.expr is not None
             tensor.expr = self._through(tensor.expr)
         return result
@@ -244,13 +242,3 @@ def _finite(tensor: Tensor, values: FloatArray) -> FloatArray:
             f"layer {tensor.name} computes {values[bad][0]} in {int(bad.sum())} cells; a sheet holds finite numbers only"
         )
     return values
-
-
-def _shape(operation: Operation) -> tuple[int, ...]:
-    """The shape of an operation's result, by running it on zeros."""
-    import torch
-
-    from sheetconv.compile.reference import run
-
-    zeros = {t: torch.zeros(t.state_shape, dtype=torch.float64) for t in operation.tensors()}
-    return tuple(run(operation, zeros).shape)
