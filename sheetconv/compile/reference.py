@@ -80,7 +80,7 @@ def overload(target: str) -> Any:
     target = functional(target)
     if target not in allowed():
         raise WorkbookError(f"operator {target!r} is not one that sheetconv runs")
-    own = _OWN.get(target) or RULES[target].own
+    own = _OWN.get(target) or (RULES[target].own if target in RULES else None)
     if own is not None:
         return own
     namespace, name, variant = target.split(".")
