@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,9 @@ class Request:
     split: str = "train"
     index: int | None = None
     digit: int | None = None
-    image: Path | None = None
+    image: Path | Sequence[Path] | None = None
+    nth: int | None = None
+    show: Path | None = None
     input: Path | None = None
     random_input: bool = False
     input_shape: tuple[int, ...] | None = None
@@ -66,6 +69,10 @@ def build(request: Request) -> Built:
     from sheetconv.sheet.workbook import part, write_pages
 
     check_target(request.output, force=request.force, suffix=".xlsx")
+    if request.show is not None:
+        if not request.image:
+            raise UsageError("--show writes the steps of reading a picture; give --image too")
+        check_target(request.show, force=request.force, suffix=".png")
     template = _template(request)
     _check_gradients(request, template)
     if template.model or request.model:
@@ -75,6 +82,8 @@ def build(request: Request) -> Built:
         network, shape = None, (1, 28, 28)
     template.page = part(template.page, request.pages)
     picked = _pixels(request, template, shape)
+    if request.show is not None:
+        _show(picked, request.show, force=request.force)
     graph = _captured(request, template, network, shape) if network is not None else None
     report = None
     with replacing(request.output, force=request.force) as temporary:
@@ -82,6 +91,13 @@ def build(request: Request) -> Built:
         if request.verify:
             report = _prove(temporary, request)
     return Built(request.output, f"{picked.captions[0]} ({picked.source})", picked.reason, report)
+
+
+def _show(picked: Picked, path: Path, *, force: bool) -> None:
+    from sheetconv.data.steps import picture
+
+    with replacing(path, force=force) as temporary:
+        picture(picked.steps).save(temporary, "PNG")
 
 
 def _network(request: Request, template: Template) -> tuple[nn.Module, tuple[int, ...]]:
@@ -195,9 +211,9 @@ def _pixels(request: Request, template: Template, shape: tuple[int, ...]) -> Pic
         )
     dataset = request.dataset if request.dataset is not None else template.dataset or None
     index = request.index
-    if index is None and request.digit is None and request.image is None and template.index >= 0:
+    if index is None and request.digit is None and not request.image and template.index >= 0:
         index = template.index
-    picked = pick(dataset, request.split, index, request.digit, request.image)
+    picked = pick(dataset, request.split, index, request.digit, request.image, nth=request.nth)
     found = picked.images.shape[1:]
     found = found if len(found) == 3 else (1, *found)
     if tuple(found) != shape:

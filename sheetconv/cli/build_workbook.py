@@ -26,7 +26,16 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
 @click.option("--split", default="train", show_default=True, help="train or test.")
 @click.option("--index", type=int, help="Number of the image in the split.")
 @click.option("--digit", type=int, help="The first image of this class.")
-@click.option("--image", type=click.Path(path_type=Path), help="A PNG or JPEG of a handwritten digit.")
+@click.option(
+    "--image",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A photograph or drawing of a handwritten digit; several to choose among in the workbook.",
+)
+@click.option("--nth", type=click.IntRange(min=1), help="Which digit of the picture, counted from the left.")
+@click.option(
+    "--show", type=click.Path(path_type=Path), help="Write how the picture was read, step by step, as a PNG."
+)
 @click.option(
     "--input", type=click.Path(path_type=Path), help="A .npy array or an image for any other network."
 )

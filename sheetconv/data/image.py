@@ -1,42 +1,61 @@
 """One picture or array from a file, as the network wants it."""
 
+from __future__ import annotations
+
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sheetconv.data.decode import MAX_PIXELS
 from sheetconv.errors import DataError, UsageError
 
+if TYPE_CHECKING:
+    from sheetconv.data.photo import Steps
+
 MAX_VALUES = 1 << 26
-_SIZE, _BOX = 28, 20
+_BOX = 20
+_DRAWING = 64
 _INK = 0.1  # of the range between paper and pen: what counts as paper
 
 
 def digit_from_image(path: Path) -> np.ndarray:
     """The picture of one digit as MNIST would hold it: float64 (28, 28), ink 1 on 0.
 
-    Dark on light or light on dark (decided from the border), any size, grey, colour or alpha. As MNIST's
-    authors did (yann.lecun.com/exdb/mnist): cropped, scaled into 20×20 keeping its proportions, and placed
-    with its centre of mass in the middle of 28×28. Raises `DataError` for a missing, unreadable, too large
-    or blank picture.
+    Dark on light or light on dark, any size, grey, colour or alpha, a drawing or a photograph. As MNIST's authors
+    did (yann.lecun.com/exdb/mnist): cropped, scaled into 20×20 keeping its proportions, and placed with its centre
+    of mass in the middle of 28×28. Raises `DataError` for a missing, unreadable, too large or blank picture, and
+    for one without a digit or with several.
     """
+    return read_image(path).digit
+
+
+def read_image(path: Path, nth: int | None = None) -> Steps:
+    """The picture of one digit, the `nth` from the left where there are several, with the steps of its reading.
+
+    A picture of up to 64×64 pixels is a drawing, read as it is; a larger one is a photograph.
+    """
+    from sheetconv.data.photo import Steps, read_photo
+
+    photo = _rgb(path)
+    if max(photo.shape[:2]) > _DRAWING:
+        return read_photo(photo, str(path), nth)
+    flat = _ink(photo.mean(-1), path)
+    return Steps(photo, flat, flat > 0.5, flat > 0.5, _drawing(flat), 1)
+
+
+def _drawing(ink: np.ndarray) -> np.ndarray:
     from PIL import Image
 
-    ink = _ink(_grey(path), path)
+    from sheetconv.data.photo import centred
+
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = _BOX / max(ink.shape)
     height, width = (max(1, round(n * scale)) for n in ink.shape)
     small = Image.fromarray(ink.astype(np.float32)).resize((width, height), Image.Resampling.LANCZOS)
-    digit = np.clip(np.asarray(small, np.float64), 0, 1)
-    top = round(_SIZE / 2 - _centre(digit.sum(1)))
-    left = round(_SIZE / 2 - _centre(digit.sum(0)))
-    top = min(max(top, 0), _SIZE - height)
-    left = min(max(left, 0), _SIZE - width)
-    out = np.zeros((_SIZE, _SIZE))
-    out[top : top + height, left : left + width] = digit / digit.max()
-    return out
+    return centred(np.clip(np.asarray(small, np.float64), 0, 1))
 
 
 def array_input(path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -99,22 +118,20 @@ def _load(path: Path):  # type: ignore[no-untyped-def]
         raise DataError(f"{path} is not an image that can be read ({type(error).__name__})") from error
 
 
-def _grey(path: Path) -> np.ndarray:
-    """float64 (H, W) in 0…1; transparent parts become white, or black where all that shows is light."""
-    from PIL import Image
+def _rgb(path: Path) -> np.ndarray:
+    """float32 (H, W, 3) in 0…1; transparent parts become white, or black where all that shows is light."""
 
     image = _load(path)
     if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image, np.float64)
-        return values / max(65_535.0, values.max())
+        values = np.asarray(image, np.float32)
+        return np.repeat((values / max(65_535.0, values.max()))[..., None], 3, -1)
     if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        values = np.asarray(rgba.convert("L"), np.float64) / 255
-        alpha = np.asarray(rgba.getchannel("A"), np.float64) / 255
-        shown = (values * alpha).sum() / max(alpha.sum(), 1e-9)
+        rgba = np.asarray(image.convert("RGBA"), np.float32) / 255
+        colour, alpha = rgba[..., :3], rgba[..., 3:]
+        shown = (colour * alpha).sum() / 3 / max(float(alpha.sum()), 1e-9)
         paper = 0.0 if shown > 0.5 and alpha.min() < 0.5 else 1.0
-        return values * alpha + paper * (1 - alpha)
-    return np.asarray(image.convert("L", dither=Image.Dither.NONE), np.float64) / 255
+        return colour * alpha + paper * (1 - alpha)
+    return np.asarray(image.convert("RGB"), np.float32) / 255
 
 
 def _ink(grey: np.ndarray, path: Path) -> np.ndarray:
@@ -127,7 +144,3 @@ def _ink(grey: np.ndarray, path: Path) -> np.ndarray:
         raise DataError(f"{path} is blank: no digit stands out from its background")
     ink = (grey - paper if away[0] > away[1] else paper - grey) / reach
     return np.where(ink < _INK, 0.0, ink)
-
-
-def _centre(mass: np.ndarray) -> float:
-    return float((mass * (np.arange(len(mass)) + 0.5)).sum() / mass.sum())

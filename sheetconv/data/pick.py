@@ -1,15 +1,22 @@
 """The digit for a workbook: which image, from where, and why."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sheetconv.data.image import digit_from_image
-from sheetconv.data.sources import Source, find
+from sheetconv.data.sources import BuiltinReader, Source, find
 from sheetconv.errors import DataError, UsageError
 
+if TYPE_CHECKING:
+    from sheetconv.data.photo import Steps
+
 DEFAULT_INDEX = 7  # the lesson's "3" in MNIST's training images
+PLAINEST = 506  # a "7" of the built-in training images that both digit networks are surest of and the eye too
 
 
 @dataclass
@@ -17,7 +24,8 @@ class Picked:
     """Images for a workbook, the chosen one first.
 
     `images` float64 in 0…1, (K, H, W) for grey or (K, C, H, W) for colour; `labels` are class numbers, None
-    where unknown; `captions` are a line each; `source` names the data; `reason` says why it was taken.
+    where unknown; `captions` are a line each; `source` names the data; `reason` says why it was taken; `steps` are
+    those of reading picture files.
     """
 
     images: np.ndarray
@@ -25,6 +33,7 @@ class Picked:
     captions: list[str]
     source: str
     reason: str
+    steps: list[Steps] = field(default_factory=list)
 
 
 def pick(
@@ -32,21 +41,26 @@ def pick(
     split: str = "train",
     index: int | None = None,
     digit: int | None = None,
-    image: Path | None = None,
+    image: Path | Sequence[Path] | None = None,
     others: int = 9,
+    nth: int | None = None,
 ) -> Picked:
     """Choose an image by number, by class (the first of it), or from a file, and up to `others` more.
 
     With nothing given: training image 7 of MNIST where it is cached or can be reached, else the built-in
     handwriting. Raises `UsageError` for options that exclude each other, `DataError` for what is not there.
     """
-    given = [n for n, v in (("--index", index), ("--digit", digit), ("--image", image)) if v is not None]
+    files = [image] if isinstance(image, Path) else list(image or ())
+    options = (("--index", index), ("--digit", digit), ("--image", files or None))
+    given = [name for name, value in options if value is not None]
     if len(given) > 1:
         raise UsageError(f"{given[0]} and {given[1]} exclude each other; give one")
-    if image is not None:
+    if nth is not None and not files:
+        raise UsageError("--nth chooses among the digits of a picture; give --image too")
+    if files:
         if dataset is not None:
             raise UsageError("--image and --dataset exclude each other; give one")
-        return _from_file(image, others)
+        return _from_files(files, max(0, others + 1 - len(files)), nth)
     if dataset is not None:
         return _from_source(find(dataset, split), split, index, digit, others, "as asked for")
     try:
@@ -56,8 +70,6 @@ def pick(
             find("builtin", split),
             "no dataset was given and MNIST is neither cached nor reachable",
         )
-        if index is None and digit is None:
-            digit = 3
     return _from_source(source, split, index, digit, others, reason)
 
 
@@ -65,6 +77,8 @@ def _from_source(
     source: Source, split: str, index: int | None, digit: int | None, others: int, reason: str
 ) -> Picked:
     labels, names = source.labels()
+    if index is None and digit is None and source.reader.__class__ is BuiltinReader and split == "train":
+        index = PLAINEST
     chosen = _chosen(labels, names, index, digit, source.source)
     rows = [chosen, *_others(labels, chosen, others)]
     pixels = source.reader.read_images(rows).astype(np.float64) / 255
@@ -99,13 +113,18 @@ def _others(labels: np.ndarray, chosen: int, count: int) -> list[int]:
     return [*rows, *more][: max(0, count)]
 
 
-def _from_file(path: Path, others: int) -> Picked:
-    digit = digit_from_image(path)[None]
-    labels: list[int | None] = [None]
-    captions = [path.name]
+def _from_files(paths: list[Path], others: int, nth: int | None) -> Picked:
+    from sheetconv.data.image import read_image
+
+    steps = [read_image(path, nth) for path in paths]
+    images = np.stack([step.digit for step in steps])
+    labels: list[int | None] = [None] * len(paths)
+    captions = [path.name for path in paths]
     if others:
         rest = pick("builtin", "train", digit=0, others=others - 1)
-        digit = np.concatenate([digit, rest.images])
+        images = np.concatenate([images, rest.images])
         labels += rest.labels
         captions += [f"built-in handwriting, {caption}" for caption in rest.captions]
-    return Picked(digit, labels, captions, f"the image {path.name}", "as asked for")
+    names = ", ".join(path.name for path in paths)
+    source = f"the image{'s' * (len(paths) > 1)} {names}"
+    return Picked(images, labels, captions, source, "as asked for", steps)
