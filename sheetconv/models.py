@@ -111,18 +111,14 @@ def _guarded(what: str, action: Callable[[], Any]) -> Any:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill `module` from a safetensors file, or that of a run's folder; names and shapes must be the module's own."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    """Fill `module` from a safetensors file, a run's folder or a workbook's cells; names and shapes must be its own."""
     if path.is_dir():
         path = path / "model.safetensors"  # what a run of `sheetconv train` leaves
     if not path.is_file():
-        raise ModelError(f"{path} does not exist; give a safetensors file, or the folder of a finished run")
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} is not a safetensors file: {error}") from error
+        raise ModelError(
+            f"{path} does not exist; give a safetensors file, the folder of a finished run, or a workbook"
+        )
+    found = _found(path)
     wanted = module.state_dict()
     missing = [k for k in wanted if k not in found and "num_batches_tracked" not in k]
     if missing:
@@ -140,6 +136,25 @@ def load_weights(module: nn.Module, path: Path) -> None:
                 f"{path}: {key} has shape {_sizes(value.shape)}, the model expects {_sizes(wanted[key].shape)}"
             )
     module.load_state_dict(found, strict=False)
+
+
+def _found(path: Path) -> dict[str, Any]:
+    """The tensors of a file by name."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if path.suffix.lower() in (".xlsx", ".xlsm"):
+        import torch
+
+        from sheetconv.back.weights import read_weights, stored_as
+
+        values = read_weights(path).values
+        return {name: torch.from_numpy(stored_as(array, "auto")) for name, array in values.items()}
+    try:
+        found: dict[str, Any] = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} is not a safetensors file: {error}") from error
+    return found
 
 
 def _kind(value: Any) -> str:

@@ -21,7 +21,11 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The .xlsx file to write."
 )
 @click.option("--model", help="A network by name, or path/to/file.py:name (the file is run).")
-@click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file for the network.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="A safetensors file for the network, a run's folder or a workbook.",
+)
 @click.option("--dataset", help="mnist, fashion-mnist, builtin, a hub id, or a path (parquet, folders, IDX).")
 @click.option("--split", default="train", show_default=True, help="train or test.")
 @click.option("--index", type=int, help="Number of the image in the split.")

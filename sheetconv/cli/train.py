@@ -15,8 +15,10 @@ from sheetconv.cli._training import OUT, chosen_recipe, training_options
 @click.option("--compile", is_flag=True, help="Compile the network with torch.compile.")
 @click.option(
     "--weights",
+    "--from",
+    "weights",
     type=click.Path(path_type=Path),
-    help="Start from these: a safetensors file or a run's folder.",
+    help="Start from these: a safetensors file, a run's folder, or a workbook as it stands.",
 )
 @click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs without improvement.")
 @click.option(

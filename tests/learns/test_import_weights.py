@@ -16,7 +16,8 @@ from safetensors.numpy import load_file, save_file
 from sheetconv.back.weights import import_weights, read_weights, stored_as, unrounded
 from sheetconv.build import Request, build
 from sheetconv.cli import main
-from sheetconv.errors import WorkbookError
+from sheetconv.errors import ModelError, WorkbookError
+from sheetconv.models import load_model
 from sheetconv.nets import seeded
 
 FINITE32 = st.integers(0, 2**32 - 1).map(lambda b: struct.unpack("<f", struct.pack("<I", b))[0])
@@ -183,3 +184,14 @@ def test_a_kernel_saved_by_libreoffice_comes_back(tmp_path: Path) -> None:
     state["conv1.weight"][1, 0, 2, 1] = 0.1234567890123
     assert saved.keys() == state.keys()
     assert all(np.array_equal(saved[name], values) for name, values in state.items())
+
+
+def test_a_workbook_stands_for_its_weights(example_book: Path, tmp_path: Path) -> None:
+    """`train --from BOOK` and `--weights BOOK` start from the cells as they are."""
+    book = tmp_path / "edited.xlsx"
+    edited(example_book, book, {place(example_book, "conv1.weight", 1, 0, 2, 1): "0.5"})
+    module, _ = load_model("conv-example", book)
+    assert module.get_parameter("conv1.weight")[1, 0, 2, 1].item() == 0.5
+    with pytest.raises(ModelError, match="lacks"):
+        load_model("simple-cnn", book)
+    assert "--from" in CliRunner().invoke(main, ["train", "--help"]).output
