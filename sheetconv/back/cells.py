@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sheetconv.compile.budget import check_work
 from sheetconv.errors import WorkbookError
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Tensor
@@ -36,7 +37,9 @@ class Cells:
     @classmethod
     def of(cls, book: Book, path: Path) -> Cells:
         """Read the manifest; raises `WorkbookError` for a workbook that is not ours or damaged."""
-        return cls(book, path, read_manifest(book, path))
+        manifest = read_manifest(book, path)
+        check_work(manifest.graph, path)
+        return cls(book, path, manifest)
 
     def sheet(self, name: str) -> SheetCells:
         """The cells of a sheet; raises `WorkbookError` where it was removed or renamed."""

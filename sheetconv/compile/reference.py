@@ -19,8 +19,15 @@ from sheetconv.ops.registry import RULES, Registered, functional, load
 _INTERMEDIATE = ("aten.cos.default", "aten.flip.default", "aten.remainder.Scalar")
 
 
+def _whole(value: Any, unknown: int) -> int:
+    """A position from a cell; `unknown` where there are only shapes, and no numbers."""
+    if not isinstance(value, torch.Tensor):
+        return int(value)
+    return unknown if value.is_meta else int(value.item())
+
+
 def _window(x: Any, row: Any, column: Any, height: int, width: int) -> Any:
-    top, left = (int(at.item()) if isinstance(at, torch.Tensor) else int(at) for at in (row, column))
+    top, left = (_whole(at, 0) for at in (row, column))
     if top < 0 or left < 0:
         raise IndexError(f"a window at row {top}, column {left}")
     found = x[..., top : top + height, left : left + width]
@@ -30,14 +37,14 @@ def _window(x: Any, row: Any, column: Any, height: int, width: int) -> Any:
 
 
 def _nth(pick: Any, stack: Any) -> Any:
-    number = int(pick.item())
+    number = _whole(pick, 1)
     if not 1 <= number <= len(stack):
         raise IndexError(f"choice {number} of {len(stack)}")
     return stack[number - 1]
 
 
 def _drawn(source: Any, pick: Any, stack: Any) -> Any:
-    if source.item() != 0:
+    if not source.is_meta and source.item() != 0:
         raise WorkbookError(
             "random numbers by RAND() are new at every calculation; there is nothing to compare"
         )

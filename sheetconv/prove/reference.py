@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sheetconv.compile.budget import check_work
 from sheetconv.compile.reference import run
 from sheetconv.errors import WorkbookError
 from sheetconv.graph.bounds import magnitude
@@ -57,6 +58,7 @@ class Reference:
         over: Mapping[Tensor, FloatArray],
     ) -> None:
         """`typed` tells, for inputs with a formula, which cells hold a number typed over it, `over` these numbers."""
+        check_work(manifest.graph, path)
         self.manifest, self.path, self.device = manifest, path, device
         self.typed, self.over = typed, over
         self.placed = [

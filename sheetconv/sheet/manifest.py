@@ -147,17 +147,29 @@ def _choices(book: Any) -> Iterator[tuple[str, int, int, str, list[Any]]]:
 def load(text: str, path: Any) -> Manifest:
     """The manifest from its text; raises `WorkbookError` where it is damaged."""
     try:
-        data = json.loads(text)
+        data = json.loads(text, parse_constant=_not_finite)
         if data["schema"] != SCHEMA:
             raise WorkbookError(
                 f"{path}: the manifest has schema {data['schema']!r}, this sheetconv reads {SCHEMA}; "
                 "build the workbook again"
             )
         return _read(data)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise WorkbookError(
             f"{path}: the manifest on sheet {SHEET} is damaged ({error!r:.80}); build the workbook again"
         ) from error
+
+
+def _not_finite(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _read(data: Mapping[str, Any]) -> Manifest:

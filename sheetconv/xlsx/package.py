@@ -43,6 +43,11 @@ class Limits:
     """The ratio counts only beyond this many bytes: small parts may be monotonous."""
     small_part: int = 64 << 20
     """Bound of `Package.read`, for parts that are held in memory whole."""
+    tags: int = 4_000_000
+    tags_per_byte: float = 2
+    """XML tags of a part: so many always, and so many for each packed byte; real sheets have below one."""
+    elements: int = 500_000
+    """Elements of a part that are held in memory as objects."""
 
 
 LIMITS = Limits()
@@ -101,6 +106,7 @@ class Package:
         """Yield the inflated bytes of a part; sizes are counted as they come, an XML prolog is checked."""
         entry = self._entry(name)
         most = min(self.limits.part, max(entry.compress_size * self.limits.ratio, self.limits.ratio_from))
+        tags = self.limits.tags + int(entry.compress_size * self.limits.tags_per_byte)
         size, prolog = 0, b""
         try:
             with self._zip.open(entry) as stream:
@@ -114,6 +120,11 @@ class Package:
                     if size == len(chunk):
                         prolog = chunk[:PROLOG]
                         self._check_prolog(name, prolog)
+                    tags -= chunk.count(b"<")
+                    if tags < 0:
+                        raise WorkbookError(
+                            f"{self.path}: {name} holds far more cells or texts than its size can mean; refused"
+                        )
                     yield chunk
         except (
             zipfile.BadZipFile,
@@ -141,7 +152,12 @@ class Package:
 
     def elements(self, name: str, depth: int | None = None) -> list[Element]:
         """Elements of a small XML part in order of their ends; only those at `depth` when given."""
-        return xml_elements(self.read(name), f"{self.path}: {name}", depth)
+        data = self.read(name)
+        if data.count(b"<") > 2 * self.limits.elements:
+            raise WorkbookError(
+                f"{self.path}: {name} has more than {self.limits.elements:,} elements; refused"
+            )
+        return xml_elements(data, f"{self.path}: {name}", depth)
 
     def sheets(self) -> list[SheetEntry]:
         """Sheets of all kinds in tab order. Raises `WorkbookError` when two have the same name."""

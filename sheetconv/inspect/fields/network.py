@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sheetconv.compile.budget import check_work
 from sheetconv.compile.capture import capture
 from sheetconv.compile.rebuild import rebuilt
 from sheetconv.errors import SheetconvError, UsageError, WorkbookError
@@ -95,6 +96,7 @@ def of_book(path: Path) -> Network:
     """
     with Book(path) as book:
         manifest = read_manifest(book, path)
+        check_work(manifest.graph, path)
         try:
             graph, made = rebuilt(manifest.graph)
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, SheetconvError) as error:
