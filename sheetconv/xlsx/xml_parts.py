@@ -5,6 +5,9 @@ from xml.parsers import expat
 
 from sheetconv.errors import WorkbookError
 
+MOST_ELEMENTS = 500_000
+"""Elements of a part that is held in memory as objects (each has two tags, or one)."""
+
 PROLOG = 1 << 16
 """Bytes within which a part's root element must begin."""
 
@@ -41,6 +44,8 @@ def xml_error(error: expat.ExpatError, where: str) -> WorkbookError:
 
 def xml_elements(data: bytes, where: str, depth: int | None = None) -> list[Element]:
     """Read small XML without building a tree; text is what stands directly in the element."""
+    if data.count(b"<") > 2 * MOST_ELEMENTS:
+        raise WorkbookError(f"{where} has more than {MOST_ELEMENTS:,} elements; refused")
     parser = new_parser(where)
     stack: list[tuple[str, dict[str, str], int, list[str]]] = []
     found: list[Element] = []
@@ -146,5 +151,7 @@ def check_no_doctype(head: bytes, where: str) -> None:
         return
     except expat.ExpatError as error:
         raise xml_error(error, where) from error
+    except (ValueError, LookupError) as error:  # an encoding that is none, or of more than a byte a letter
+        raise WorkbookError(f"{where} is not in UTF-8 ({error}); save the workbook again") from error
     if len(head) >= PROLOG:
         raise WorkbookError(f"{where} has no XML element in its first {PROLOG:,} bytes; refused")

@@ -19,7 +19,7 @@ from sheetconv.formulas.values import Unknown, number
 from sheetconv.inspect.explain.cell import Explainer
 from sheetconv.inspect.explain.result import Explanation
 
-MOST_CELLS = 200_000
+MOST_CELLS = 40_000
 _MOST_SLOPES = 1000
 _EXACT = ("sum", "copy", "choice", "relu", "max", "min", "average")
 
@@ -88,7 +88,7 @@ class _Walker:
             if cell in self.known:
                 stack.pop()
                 continue
-            if len(self.known) > MOST_CELLS:
+            if len(self.edges) > MOST_CELLS:
                 raise LimitError(f"the cell depends on more than {MOST_CELLS:,} cells; paths are not listed")
             opened = cell in self.edges
             if not opened:
