@@ -19,7 +19,7 @@ from sheetconv.ops.registry import RULES, Registered, functional, load
 _INTERMEDIATE = ("aten.cos.default", "aten.flip.default", "aten.remainder.Scalar")
 
 
-def _whole(value: Any, unknown: int) -> int:
+def _position(value: Any, unknown: int) -> int:
     """A position from a cell; `unknown` where there are only shapes, and no numbers."""
     if not isinstance(value, torch.Tensor):
         return int(value)
@@ -27,7 +27,7 @@ def _whole(value: Any, unknown: int) -> int:
 
 
 def _window(x: Any, row: Any, column: Any, height: int, width: int) -> Any:
-    top, left = (_whole(at, 0) for at in (row, column))
+    top, left = (_position(at, 0) for at in (row, column))
     if top < 0 or left < 0:
         raise IndexError(f"a window at row {top}, column {left}")
     found = x[..., top : top + height, left : left + width]
@@ -37,7 +37,7 @@ def _window(x: Any, row: Any, column: Any, height: int, width: int) -> Any:
 
 
 def _nth(pick: Any, stack: Any) -> Any:
-    number = _whole(pick, 1)
+    number = _position(pick, 1)
     if not 1 <= number <= len(stack):
         raise IndexError(f"choice {number} of {len(stack)}")
     return stack[number - 1]
