@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sheetconv.errors import DataError, UsageError, WorkbookError
+from sheetconv.errors import DataError, UsageError, WorkbookError, printable
 from sheetconv.files import check_target, replacing
 from sheetconv.template import load, of_network
 
@@ -36,6 +36,7 @@ class Request:
     digit: int | None = None
     image: Path | Sequence[Path] | None = None
     nth: int | None = None
+    label_column: str | None = None
     show: Path | None = None
     input: Path | None = None
     random_input: bool = False
@@ -199,7 +200,7 @@ def _pixels(request: Request, template: Template, shape: tuple[int, ...]) -> Pic
         raise UsageError("--input and --random-input exclude each other; give one")
     if request.input is not None:
         values: Any = array_input(request.input, shape)
-        return Picked(values[None], [None], [request.input.name], "a file", "as asked for")
+        return Picked(values[None], [None], [printable(request.input.name)], "a file", "as asked for")
     if request.random_input:
         values = random_input(shape, request.seed)
         return Picked(
@@ -213,7 +214,15 @@ def _pixels(request: Request, template: Template, shape: tuple[int, ...]) -> Pic
     index = request.index
     if index is None and request.digit is None and not request.image and template.index >= 0:
         index = template.index
-    picked = pick(dataset, request.split, index, request.digit, request.image, nth=request.nth)
+    picked = pick(
+        dataset,
+        request.split,
+        index,
+        request.digit,
+        request.image,
+        nth=request.nth,
+        label_column=request.label_column,
+    )
     found = picked.images.shape[1:]
     found = found if len(found) == 3 else (1, *found)
     if tuple(found) != shape:

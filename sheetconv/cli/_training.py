@@ -14,6 +14,9 @@ _OPTIONS = [
     click.option(
         "--dataset", help="mnist, fashion-mnist, builtin, a hub id, or a path (parquet, folders, IDX)."
     ),
+    click.option(
+        "--label-column", help="The column of a table with the labels, where its name does not tell."
+    ),
     click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images."),
     click.option("--lr", type=float, help="The highest learning rate."),
     click.option("--batch-size", type=click.IntRange(min=1), help="Images per step."),
@@ -67,7 +70,10 @@ def chosen_recipe(name: str, options: dict[str, Any]) -> Any:
         if not equals:
             raise UsageError(f"--set {setting!r} is not NAME=VALUE")
         texts[key.strip()] = value.strip()
-    values = {key: options.pop(key) for key in ("dataset", "epochs", "lr", "batch_size", "opt", "schedule")}
+    values = {
+        key: options.pop(key)
+        for key in ("dataset", "label_column", "epochs", "lr", "batch_size", "opt", "schedule")
+    }
     return recipes.load(name).with_values(net=options.pop("model"), **values).with_texts(texts)
 
 

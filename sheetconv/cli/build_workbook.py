@@ -28,6 +28,7 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
 )
 @click.option("--dataset", help="mnist, fashion-mnist, builtin, a hub id, or a path (parquet, folders, IDX).")
 @click.option("--split", default="train", show_default=True, help="train or test.")
+@click.option("--label-column", help="The column of a table with the labels, where its name does not tell.")
 @click.option("--index", type=int, help="Number of the image in the split.")
 @click.option("--digit", type=int, help="The first image of this class.")
 @click.option(

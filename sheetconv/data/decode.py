@@ -9,7 +9,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,15 +22,15 @@ CHUNK = 4096
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def decode(blobs: Sequence[bytes], first: int = 0) -> np.ndarray:
+def decode(blobs: Sequence[bytes], name: Callable[[int], str] = "image {}".format) -> np.ndarray:
     """Decode images of one size: uint8 (N, H, W) where the first is grey, (N, H, W, 3) where it is colour.
 
-    `first` is the number of the first image, for messages. Raises `DataError` naming the image that cannot
-    be read or differs from the first in size or colour, and when the whole would be larger than `MAX_BYTES`.
+    `name` says what the i-th image is called, for messages. Raises `DataError` naming the image that cannot be
+    read or differs from the first in size or colour, and when the whole would be larger than `MAX_BYTES`.
     """
     if not blobs:
         raise DataError("there are no images to decode")
-    return decode_into(blobs, shape_of(blobs[0], f"image {first}"), first)
+    return decode_into(blobs, shape_of(blobs[0], name(0)), name)
 
 
 def shape_of(blob: bytes, what: str) -> tuple[int, ...]:
@@ -43,7 +43,9 @@ def shape_of(blob: bytes, what: str) -> tuple[int, ...]:
     return (height, width) if grey else (height, width, 3)
 
 
-def decode_into(blobs: Sequence[bytes], shape: tuple[int, ...], first: int = 0) -> np.ndarray:
+def decode_into(
+    blobs: Sequence[bytes], shape: tuple[int, ...], name: Callable[[int], str] = "image {}".format
+) -> np.ndarray:
     """Decode `blobs`, all of them (H, W) or (H, W, 3) as `shape` says."""
     if len(blobs) * int(np.prod(shape)) > MAX_BYTES:
         raise DataError(
@@ -56,7 +58,7 @@ def decode_into(blobs: Sequence[bytes], shape: tuple[int, ...], first: int = 0) 
         return out
 
     def one(i: int) -> None:
-        out[i] = _pillow(blobs[i], shape, f"image {first + i}")
+        out[i] = _pillow(blobs[i], shape, name(i))
 
     if len(rest) < 64:
         for i in rest:

@@ -23,10 +23,13 @@ def open_path(path: Path, split: str) -> Reader:
 
     Raises `DataError` where nothing is there, the split is missing (naming those present), or shards lack.
     """
+    begins = ""
+    if not path.exists() and starts_files(path):
+        path, begins = path.parent, path.name
     if not path.exists():
         raise DataError(f"there is no dataset at {path}; check the path")
     try:
-        found = splits_at(path)
+        found = splits_at(path, begins)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     if not found:
@@ -38,8 +41,16 @@ def open_path(path: Path, split: str) -> Reader:
     return found[split]
 
 
-def splits_at(path: Path) -> dict[str, Reader]:
-    """All splits at `path`, unopened."""
+def starts_files(path: Path) -> bool:
+    """Whether `path` is how the names of IDX files begin: `emnist/emnist-digits` among EMNIST's many."""
+    return path.parent.is_dir() and any(_IDX.match(file.name) for file in path.parent.glob(f"{path.name}*"))
+
+
+def splits_at(path: Path, begins: str = "") -> dict[str, Reader]:
+    """All splits at `path`, unopened; of IDX files only those whose names begin with `begins`.
+
+    Raises `DataError` where there are two data sets, or shards lack.
+    """
     if path.is_file():
         match = _IDX.match(path.name)
         if path.suffix in (".parquet", ".arrow"):
@@ -49,14 +60,48 @@ def splits_at(path: Path) -> dict[str, Reader]:
         return {}
     tables: dict[str, list[Path]] = {}
     for file in sorted([*path.rglob("*.parquet"), *path.rglob("*.arrow")]):
-        if not file.name.startswith("cache-"):
+        if not file.name.startswith(("cache-", ".")):
             tables.setdefault(_split_of(file.relative_to(path)), []).append(file)
     if tables:
+        for files in tables.values():
+            _one_of(path, {_set_of(file.relative_to(path)): file for file in files})
         return {split: TableReader(_complete(files)) for split, files in tables.items()}
-    images = {f: _IDX.match(f.name) for f in sorted(path.iterdir()) if f.is_file()}
-    if any(images.values()):
-        return {_split_of(Path(f.name)): _idx(f) for f, match in images.items() if match}
+    images = [file for file in _idx_files(path) if file.name.startswith(begins)]
+    if images:
+        for split in {_split_of(Path(f.name)) for f in images}:
+            same = [f for f in images if _split_of(Path(f.name)) == split]
+            _one_of(path, {f.name.removesuffix(".gz"): f for f in same})
+        return {_split_of(Path(f.name)): _idx(f) for f in images}
     return _class_folders(path)
+
+
+def _idx_files(path: Path) -> list[Path]:
+    """Image files in IDX form; some archives unpack each into a folder of its name."""
+    found = [f for f in sorted(path.iterdir()) if _IDX.match(f.name) and not f.name.startswith(".")]
+    inner = [f / f.name if f.is_dir() else f for f in found]
+    return [f for f in inner if f.is_file()]
+
+
+def _one_of(path: Path, sets: dict[str, Path]) -> None:
+    if len(sets) > 1:
+        names = ", ".join(str(file.relative_to(path)) for file in sets.values())
+        raise DataError(
+            f"{path} holds {len(sets)} data sets; name the folder, the file or how its name begins: {names}"
+        )
+
+
+def _set_of(relative: Path) -> str:
+    """What a table's path says besides its split and part: tables of one data set say the same."""
+
+    def rest(part: str) -> str:
+        words = [word for word in re.split(r"[^a-z0-9]+", part.lower()) if word]
+        cut = next((i for i, word in enumerate(words) if word in _SPLITS), None)
+        return "-".join(words[:cut]) if cut is not None else ""
+
+    folders = [
+        part for part in relative.parts[:-1] if not set(re.split(r"[^a-z0-9]+", part.lower())) & set(_SPLITS)
+    ]
+    return "/".join([*folders, rest(relative.name)])
 
 
 def _split_of(relative: Path) -> str:
@@ -84,22 +129,34 @@ def _complete(files: list[Path]) -> list[Path]:
 def _idx(images: Path) -> IdxReader:
     name = images.name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
     for other in (name, name.removesuffix(".gz"), name + ".gz"):
-        if (images.parent / other).is_file():
-            return IdxReader([images, images.parent / other])
+        for file in (images.parent / other, images.parent.parent / other / other):
+            if file.is_file():
+                return IdxReader([images, file])
     raise DataError(f"{images} has no labels beside it; expected {name}")
 
 
 def _class_folders(path: Path) -> dict[str, Reader]:
     folders = [f for f in sorted(path.iterdir()) if f.is_dir() and not f.name.startswith(".")]
-    splits = {_ALIASES.get(f.name, f.name): f for f in folders if f.name.lower() in _SPLITS}
+    splits: dict[str, Path] = {}
+    for folder in (f for f in folders if f.name.lower() in _SPLITS):
+        split = _ALIASES.get(folder.name.lower(), folder.name.lower())
+        if split in splits:
+            raise DataError(
+                f"{path} holds {splits[split].name} and {folder.name}, both {split}; keep one of them"
+            )
+        splits[split] = folder
     if not splits:
         splits = {"train": path}
     files = {
-        split: [f for f in sorted(folder.glob("*/*")) if f.suffix.lower() in IMAGE_SUFFIXES]
-        for split, folder in splits.items()
+        split: [f for f in sorted(folder.glob("*/*")) if _is_image(f)] for split, folder in splits.items()
     }
     names = sorted({f.parent.name for found in files.values() for f in found}, key=_natural)
     return {split: FolderReader(found, names) for split, found in files.items() if found}
+
+
+def _is_image(file: Path) -> bool:
+    """By its suffix; hidden files such as `._7.png` are a Mac's notes about files, not images."""
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
 
 
 def _natural(name: str) -> tuple[int, int, str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAX_VALUES = 1 << 26
 _BOX = 20
 _DRAWING = 64
+_LUMA = (0.299, 0.587, 0.114)
 _INK = 0.1  # of the range between paper and pen: what counts as paper
 
 
@@ -90,9 +91,11 @@ def _image_input(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise UsageError(f"an image cannot fill the shape {tuple(shape)}; give a .npy file")
     channels, height, width = shape
-    image = _load(path).convert("L" if channels == 1 else "RGB")
-    values = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), np.float64) / 255
-    return values[None] if channels == 1 else np.ascontiguousarray(values.transpose(2, 0, 1))
+    colour = _rgb(path)
+    planes = [colour @ np.array(_LUMA, np.float32)] if channels == 1 else list(colour.transpose(2, 0, 1))
+    how = Image.Resampling.BICUBIC
+    resized = [Image.fromarray(np.ascontiguousarray(plane)).resize((width, height), how) for plane in planes]
+    return np.clip(np.stack([np.asarray(plane, np.float64) for plane in resized]), 0, 1)
 
 
 def _load(path: Path):  # type: ignore[no-untyped-def]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sheetconv.data.sources import BuiltinReader, Source, find
-from sheetconv.errors import DataError, UsageError
+from sheetconv.errors import DataError, UsageError, printable
 
 if TYPE_CHECKING:
     from sheetconv.data.photo import Steps
@@ -44,6 +44,7 @@ def pick(
     image: Path | Sequence[Path] | None = None,
     others: int = 9,
     nth: int | None = None,
+    label_column: str | None = None,
 ) -> Picked:
     """Choose an image by number, by class (the first of it), or from a file, and up to `others` more.
 
@@ -62,7 +63,7 @@ def pick(
             raise UsageError("--image and --dataset exclude each other; give one")
         return _from_files(files, max(0, others + 1 - len(files)), nth)
     if dataset is not None:
-        return _from_source(find(dataset, split), split, index, digit, others, "as asked for")
+        return _from_source(find(dataset, split, label_column), split, index, digit, others, "as asked for")
     try:
         source, reason = find("mnist", split), "no dataset was given: MNIST is at hand"
     except DataError:
@@ -119,12 +120,12 @@ def _from_files(paths: list[Path], others: int, nth: int | None) -> Picked:
     steps = [read_image(path, nth) for path in paths]
     images = np.stack([step.digit for step in steps])
     labels: list[int | None] = [None] * len(paths)
-    captions = [path.name for path in paths]
+    captions = [printable(path.name) for path in paths]
     if others:
         rest = pick("builtin", "train", digit=0, others=others - 1)
         images = np.concatenate([images, rest.images])
         labels += rest.labels
         captions += [f"built-in handwriting, {caption}" for caption in rest.captions]
-    names = ", ".join(path.name for path in paths)
+    names = ", ".join(captions[: len(paths)])
     source = f"the image{'s' * (len(paths) > 1)} {names}"
     return Picked(images, labels, captions, source, "as asked for", steps)

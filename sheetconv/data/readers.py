@@ -16,7 +16,7 @@ from sheetconv.data.decode import MAX_BYTES, decode
 from sheetconv.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-_LABELS = ("label", "labels", "class", "target", "digit", "fine_label", "y")
+_LABELS = ("label", "labels", "class", "category", "target", "digit", "fine_label", "y")
 
 
 class Reader(Protocol):
@@ -33,9 +33,13 @@ class Reader(Protocol):
 
 @dataclass
 class TableReader:
-    """Parquet or Arrow files with an image column (bytes, or a struct that has them) and a label column."""
+    """Parquet or Arrow files with an image column (bytes, or a struct that has them) and a label column.
+
+    The label column is `label_column` where that is given, else the hub's ClassLabel, else the one whose name says so.
+    """
 
     files: list[Path]
+    label_column: str | None = None
     _tables: dict[str, Any] = field(default_factory=dict)
 
     def read_labels(self) -> tuple[np.ndarray, list[str]]:
@@ -66,7 +70,7 @@ class TableReader:
         for i, blob in enumerate(blobs):
             if blob is None:
                 raise DataError(f"{self.files[0]}: row {rows[i] if rows else i} holds no image bytes")
-        return decode(blobs)
+        return decode(blobs, "image {}".format if rows is None else lambda i: f"image {rows[i]}")
 
     def _schema(self) -> Any:
         import pyarrow as pa
@@ -129,14 +133,40 @@ class TableReader:
 
         images = [f.name for f in schema if holds_bytes(f.type)]
         images.sort(key=lambda name: (kinds.get(name) != "Image", name not in ("image", "img")))
-        whole = [f.name for f in schema if pa.types.is_integer(f.type)]
-        whole.sort(key=lambda n: (kinds.get(n) != "ClassLabel", _LABELS.index(n) if n in _LABELS else 99))
-        text = [f.name for f in schema if pa.types.is_string(f.type) and f.name in _LABELS]
-        labels = whole + text
-        if not images or not labels:
-            what = "image (bytes)" if not images else "label (integer)"
-            raise DataError(f"{self.files[0]} has no {what} column; its columns: {', '.join(schema.names)}")
-        return images[0], labels[0]
+        if not images:
+            raise DataError(
+                f"{self.files[0]} has no image (bytes) column; its columns: {', '.join(schema.names)}"
+            )
+        return images[0], self._label(kinds)
+
+    def _label(self, kinds: dict[str, Any]) -> str:
+        """The name of the label column."""
+        import pyarrow as pa
+
+        fit = [f.name for f in self._schema() if pa.types.is_integer(f.type) or pa.types.is_string(f.type)]
+        fit += [f.name for f in self._schema() if pa.types.is_large_string(f.type)]
+        whole = [f.name for f in self._schema() if pa.types.is_integer(f.type)]
+        if self.label_column is not None:
+            if self.label_column not in fit:
+                raise DataError(
+                    f"{self.files[0]} has no column {self.label_column!r} of whole numbers or text; it has:"
+                    f" {', '.join(fit) or 'none'}"
+                )
+            return self.label_column
+        found = [name for name in fit if kinds.get(name) == "ClassLabel"]
+        for named in _LABELS:
+            found += [name for name in fit if name.lower() == named]
+        if found:
+            return found[0]
+        if len(whole) == 1:
+            return whole[0]
+        if whole:
+            raise DataError(
+                f"{self.files[0]}: which column holds the labels? Name it with --label-column: {', '.join(fit)}"
+            )
+        raise DataError(
+            f"{self.files[0]} has no label (integer) column; its columns: {', '.join(self._schema().names)}"
+        )
 
 
 def _arrow(path: Path) -> Any:
@@ -165,11 +195,9 @@ class FolderReader:
         """Decode all files, or the given ones."""
         files = self.files if rows is None else [self.files[i] for i in rows]
         try:
-            return decode([f.read_bytes() for f in files])
+            return decode([f.read_bytes() for f in files], lambda i: str(files[i]))
         except OSError as error:
             raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
-        except DataError as error:
-            raise DataError(f"{files[0].parent.parent}: {error}") from error
 
 
 @dataclass
@@ -193,6 +221,12 @@ class IdxReader:
         return images if rows is None else images[list(rows)]
 
 
+def _packed(path: Path) -> bool:
+    """Whether a file is gzip's, whatever its name: browsers unpack or rename."""
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
+
+
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -202,7 +236,7 @@ def read_idx(path: Path) -> np.ndarray:
     Raises `DataError` where the file is missing, truncated, too large, or something else.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with gzip.open(path) if _packed(path) else path.open("rb") as stream:
             head = stream.read(4)
             if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or not 1 <= head[3] <= 4:
                 raise DataError(f"{path} is not an IDX file")

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from sheetconv.data.cache import Arrays, cached
-from sheetconv.data.folder import open_path
+from sheetconv.data.folder import open_path, starts_files
 from sheetconv.data.hub import open_hub
-from sheetconv.data.readers import Reader
-from sheetconv.errors import DataError, UsageError
+from sheetconv.data.readers import Reader, TableReader
+from sheetconv.errors import DataError, UsageError, printable
 
 DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
 BUILTIN_SIZES = {"train": 60_000, "test": 10_000}
@@ -55,7 +55,7 @@ class Source:
             raise DataError(
                 f"{self.source}: the label of image {row} is {labels[row]}; expected 0…{limit - 1}"
             )
-        return labels, names or [str(i) for i in range(high + 1)]
+        return labels, [printable(name) for name in names] or [str(i) for i in range(high + 1)]
 
 
 @dataclass
@@ -85,9 +85,10 @@ class BuiltinReader:
         return np.stack([made[row // block][row % block] for row in rows])
 
 
-def find(name: str, split: str) -> Source:
+def find(name: str, split: str, label_column: str | None = None) -> Source:
     """The source of a split of dataset `name`, without decoding an image.
 
+    `label_column` names the column of a table that holds the labels, where its own names do not tell.
     Raises `UsageError` for an unknown name or split, `DataError` where the data cannot be had.
     """
     if not name.strip():
@@ -97,9 +98,12 @@ def find(name: str, split: str) -> Source:
     if name == "builtin":
         if split not in BUILTIN_SIZES:
             raise UsageError(f"unknown split {split!r} of builtin; choose train or test")
+        if label_column is not None:
+            raise UsageError("--label-column names a column of a table; the built-in handwriting has none")
         return Source(BuiltinReader(split), f"built-in handwriting, split {split}", _generator())
     path = Path(name).expanduser()
-    if name not in DATASETS and (path.exists() or path.is_absolute() or name.startswith((".", "~"))):
+    local = path.exists() or path.is_absolute() or name.startswith((".", "~")) or starts_files(path)
+    if name not in DATASETS and local:
         reader, source = open_path(path, split), f"{path}, split {split}"
     elif name in DATASETS or _HUB_ID.fullmatch(name):
         hub = DATASETS.get(name, name)
@@ -107,7 +111,13 @@ def find(name: str, split: str) -> Source:
     else:
         known = ", ".join([*DATASETS, "builtin"])
         raise UsageError(f"unknown dataset {name!r}; give {known}, a hub id (owner/name) or a path")
-    return Source(reader, source, fingerprint(reader.files))
+    about = fingerprint(reader.files)
+    if label_column is not None:
+        if not isinstance(reader, TableReader):
+            raise UsageError(f"--label-column names a column of a table; {source} has none")
+        reader.label_column = label_column
+        about = hashlib.blake2b(f"{about} {label_column}".encode(), digest_size=8).hexdigest()
+    return Source(reader, source, about)
 
 
 def _generator() -> str:
@@ -116,12 +126,12 @@ def _generator() -> str:
     return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=8).hexdigest()
 
 
-def open_dataset(name: str, split: str) -> ImageData:
+def open_dataset(name: str, split: str, label_column: str | None = None) -> ImageData:
     """All images of a split, decoded once and then mapped from the cache file.
 
     Raises `UsageError` and `DataError` as `find` does, and `DataError` for images that cannot be used.
     """
-    source = find(name, split)
+    source = find(name, split, label_column)
     short = re.sub(r"[^\w.-]+", "-", Path(name).name or "data")[:40]
     arrays, kept = cached(f"{short}-{split}-{source.fingerprint}", lambda: _decode(source))
     images, labels, names = arrays

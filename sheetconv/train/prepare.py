@@ -46,10 +46,11 @@ def prepare_data(recipe: Recipe, limit: int | None = None) -> Data:
     run; the choice is random, since the images of a folder come sorted by class. Raises `DataError` and
     `UsageError` of the dataset, `TrainingError` where too few images are left.
     """
-    whole = open_dataset(recipe.dataset, "train")
+    column = recipe.label_column or None
+    whole = open_dataset(recipe.dataset, "train", column)
     tested = recipe.test_dataset or recipe.dataset
     if _has_test(tested):
-        test = _part(open_dataset(tested, "test"), slice(None, limit))
+        test = _part(open_dataset(tested, "test", column), slice(None, limit))
     else:
         whole, test = _divided(whole, limit)
     order = np.random.default_rng(0).permutation(len(whole.images))[:limit]

@@ -30,7 +30,8 @@ class Recipe:
     where the dataset is the built-in one. `skip_easy` is the share of images that epochs after the first leave
     out, the easier ones with greater chance. `init` is "default" (torch's), "kaiming", "open" or "whiten"; of `trials`
     initialisations the one goes on that did best in a trial of `trial_epochs` epochs of 27,000 images. The test
-    set is `test_dataset`'s where one is named.
+    set is `test_dataset`'s where one is named. `label_column` names a table's column of labels where its own names
+    do not tell.
     """
 
     summary: str
@@ -61,6 +62,7 @@ class Recipe:
     skip_easy: float = 0.0
     channels_last: bool = True
     test_dataset: str = ""
+    label_column: str = ""
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
