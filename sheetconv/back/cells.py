@@ -14,7 +14,7 @@ from sheetconv.errors import WorkbookError
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Tensor
 from sheetconv.prove.verify import read_manifest
-from sheetconv.sheet.layout import Place, defined_name
+from sheetconv.sheet.layout import Place, defined_name, named_by
 from sheetconv.sheet.manifest import Manifest
 from sheetconv.xlsx.address import area, cell, quoted
 from sheetconv.xlsx.cells import Book, SheetCells, numbers
@@ -104,8 +104,7 @@ class Cells:
 
     def _check_names(self, tensor: Tensor, place: Place) -> None:
         for index, box in place.planes():
-            lead = index[1:] if tensor.kind != "parameter" and index else index
-            found = self.book.defined_names.get(defined_name(tensor.name, lead))
+            found = self.book.defined_names.get(defined_name(tensor.name, named_by(tensor, index)))
             expected = f"{quoted(place.sheet)}!{area(*box, absolute=True)}"
             if found is not None and _plain(found) != _plain(expected):
                 now = "nowhere" if "#REF!" in found else f"at {found}"

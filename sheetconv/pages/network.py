@@ -24,7 +24,16 @@ from sheetconv.pages.digits import offer_images
 from sheetconv.pages.training import add_training, draw_control
 from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.frame import LEFT, TOP
-from sheetconv.sheet.layout import FIRST_SHELF, NAME_SIZE, TEXT_SIZE, TITLE_ROWS, Band, arrange, defined_name
+from sheetconv.sheet.layout import (
+    FIRST_SHELF,
+    NAME_SIZE,
+    TEXT_SIZE,
+    TITLE_ROWS,
+    Band,
+    arrange,
+    defined_name,
+    named_by,
+)
 from sheetconv.sheet.settings import Check
 from sheetconv.sheet.style import ACTIVATION, HEADING, NEGATIVE, PADDING, POSITIVE
 from sheetconv.xlsx.address import area, quoted
@@ -162,12 +171,12 @@ class NetworkPage(Page):
         made = 0
         for tensor, place in self.layout.places.items():
             planes = place.planes()
-            if tensor.placement == "channel" and len(planes) > 1:
+            owner = tensor.partner if tensor.placement == "like" and tensor.partner is not None else tensor
+            if owner.placement == "channel" and len(planes) > 1:
                 continue
             for index, box in planes[: MAX_NAMES - made]:
-                lead = index[1:] if tensor.kind != "parameter" else index
                 target = f"={quoted(place.sheet)}!{area(*box, absolute=True)}"
-                canvas.book.define_name(defined_name(tensor.name, lead), target)
+                canvas.book.define_name(defined_name(tensor.name, named_by(tensor, index)), target)
                 made += 1
 
     def _legend(self, canvas: Canvas) -> None:

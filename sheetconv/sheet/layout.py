@@ -337,6 +337,11 @@ def _title_columns(tensor: Tensor) -> int:
     return int(pixels // 28) + 1
 
 
+def named_by(tensor: Tensor, index: tuple[int, ...]) -> tuple[int, ...]:
+    """What tells a plane's name from the others': its index, without a batch axis of one image."""
+    return index[1:] if tensor.kind != "parameter" and tensor.shape[:1] == (1,) else index
+
+
 def defined_name(tensor: str, index: tuple[int, ...]) -> str:
     """A legal name of a plane: net_conv1_0 (with a prefix, since conv1 and w1 are addresses)."""
     return re.sub(r"[^A-Za-z0-9_]", "_", "_".join(["net", tensor, *map(str, index)]))

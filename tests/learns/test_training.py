@@ -1,5 +1,7 @@
 """Gradients and one step in cells: autograd's numbers, in two engines, for other numbers in the typed cells too."""
 
+import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import torch
 from learns.edits import edited, place
 from learns.modules import MODULES, seeded
 
+from sheetconv.back.weights import read_weights
 from sheetconv.build import Request, build
 from sheetconv.errors import UsageError
 from sheetconv.models import load_model, shipped
@@ -109,6 +112,15 @@ def test_it_is_small_and_verifies(book: Path) -> None:
     report = verify(book)
     assert report.agrees
     assert report.largest <= 1e-12
+
+
+def test_names_are_told_apart_and_weights_come_back(book: Path) -> None:
+    with zipfile.ZipFile(book) as archive:
+        names = re.findall(r'<definedName name="(net_[^"]*)"', archive.read("xl/workbook.xml").decode())
+    assert len(names) == len({n.lower() for n in names})
+    assert len(names) > 50
+    state = load_model("conv-example", shipped("conv-example"))[0].state_dict()
+    assert all(np.array_equal(v, state[k].double().numpy()) for k, v in read_weights(book).values.items())
 
 
 def test_a_planted_fault_is_found(book: Path, tmp_path: Path) -> None:
