@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -145,6 +145,11 @@ def refuse_unknown_hooks(owner: str, names: Any) -> None:
             near = difflib.get_close_matches(name, HOOKS, 1)
             hint = f"did you mean {near[0]}?" if near else f"the hooks are {', '.join(HOOKS)}"
             raise TrainingError(f"{owner}.{name} is not a hook of the Learner, so it would never run; {hint}")
+
+
+def listed(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
+    """A list of the callbacks, also of a single one."""
+    return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
 
 
 def in_order(callbacks: list[Callback]) -> list[Callback]:

@@ -1,7 +1,6 @@
 """The training loop on one page: what is not here is in callbacks.
 
     fit ─▶ one_epoch (training, then validation) ─▶ one_batch: predict, loss, backward, step, zero_grad
-
 Around each level run the hooks `before_`, `after_` and `cleanup_` of it, and `after_` each step.
 """
 
@@ -15,18 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from sheetconv.errors import UsageError
-from sheetconv.train.callback import STEPS, Callback, hooks_of, in_order, with_cbs
+from sheetconv.train.callback import STEPS, Callback, hooks_of, in_order, listed, with_cbs
 from sheetconv.train.loaders import DataLoaders
+from sheetconv.train.looking import Looking
 
 
-class Learner:
+class Learner(Looking):
     """Trains `model` on `dls.train`, validates it on `dls.valid`.
 
-    A batch is a tuple of inputs and targets. `loss_func(preds, targets)` gives a scalar; `opt_func(params,
-    lr)` an optimiser, made anew by each training fit. While fitting, callbacks find and may change: `epoch`,
-    `epochs`, `training`, `closing` (the pass that ends the epoch), `dl`, `iter`, `batch`, `preds`, `loss`,
-    `opt`. `row` collects this epoch's figures, `history` all rows of the fit. Where several processes train
-    together, `main` is False in all but one, and `reduce_sums` adds up a metric's sum and weight.
+    A batch is a tuple of inputs and targets. `loss_func(preds, targets)` gives a scalar, `opt_func(params, lr)` the
+    optimiser of a fit, by default SGD. While fitting, callbacks find and may change: `epoch`, `epochs`, `training`,
+    `closing` (the pass that ends the epoch), `dl`, `iter`, `batch`, `preds`, `loss`, `opt`. `row` collects this epoch's
+    figures, `history` all rows. Of several processes `main` is True in one; `reduce_sums` adds up a metric's sums.
     """
 
     opt: Any = None
@@ -34,25 +33,24 @@ class Learner:
     batch: Any = None
     preds: Any = None
     loss: Any = None
-    main = True
+    main, training, closing = True, False, False
     reduce_sums: Callable[[Any, float], tuple[float, float]] | None = None
 
     def __init__(
         self,
         model: nn.Module,
-        dls: DataLoaders,
+        dls: DataLoaders | None = None,
         loss_func: Callable[..., Tensor] = nn.functional.mse_loss,
         lr: float = 0.1,
-        cbs: Iterable[Callback] = (),
-        opt_func: Callable[..., Any] = torch.optim.SGD,
+        cbs: Callback | Iterable[Callback] = (),
+        opt_func: Callable[..., Any] | None = None,
     ) -> None:
-        self.model, self.dls, self.loss_func, self.lr, self.opt_func = model, dls, loss_func, lr, opt_func
-        self.cbs = list(cbs)
+        self.model, self.dls, self.loss_func, self.lr = model, dls or DataLoaders(None), loss_func, lr
+        self.opt_func, self.cbs = opt_func or torch.optim.SGD, listed(cbs)
         self.history: list[dict[str, float]] = []
         self.row: dict[str, float] = {}
         self.epochs: Sequence[int] = ()
         self.n_epochs = self.epoch = self.iter = 0
-        self.training = self.closing = False
         self._bind(self.cbs)
 
     def fit(
@@ -60,13 +58,15 @@ class Learner:
         n_epochs: int = 1,
         train: bool = True,
         valid: bool = True,
-        cbs: Iterable[Callback] = (),
+        cbs: Callback | Iterable[Callback] = (),
         lr: float | None = None,
     ) -> None:
         """Train and validate for `n_epochs`, with `cbs` added for this fit only and `lr` instead of its own."""
         if n_epochs < 0:
             raise UsageError(f"cannot train {n_epochs} epochs; give 0 or more")
-        own, self.cbs = self.cbs, [*self.cbs, *cbs]
+        if train and self.dls.train is None:
+            raise UsageError("there is no data to train on; give the Learner `dls`")
+        own, self.cbs = self.cbs, [*self.cbs, *listed(cbs)]
         try:
             self._bind(self.cbs)
             self.n_epochs, self.epochs, self.history = n_epochs, range(n_epochs), []

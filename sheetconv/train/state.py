@@ -115,6 +115,14 @@ def set_random_state(state: dict[str, Any]) -> None:
             module.set_rng_state(kept[0])
 
 
+def set_seed(seed: int, deterministic: bool = False) -> None:
+    """Seed Python's, numpy's and torch's generators; `deterministic` refuses operators that may differ from run to run."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(deterministic)
+
+
 @contextmanager
 def random_kept() -> Iterator[None]:
     """Leave all global random generators, those of devices too, as they were before the block."""

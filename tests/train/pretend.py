@@ -31,6 +31,7 @@ aten = torch.ops.aten
 class State:
     """What the device is at present, and what it has seen."""
 
+    active = False
     kind = "cuda"
     waits: ClassVar[Counter[str]] = Counter()
     largest = 1 << 62  # numbers in a tensor before memory is said to be full
@@ -39,6 +40,9 @@ class State:
 
 class Module(_DummyBackendModule):
     """What torch expects of `torch.pretend`."""
+
+    def is_available(self) -> bool:
+        return State.active
 
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.bfloat16, torch.float16]
@@ -305,7 +309,7 @@ def pretending(kind: str) -> Iterator[torch.device]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "ACCELERATORS", [NAME])
         patch.setitem(devices.LACKS, NAME, devices.LACKS.get(kind, frozenset()))
-        State.kind, State.waits, State.largest = kind, Counter(), 1 << 62
+        State.active, State.kind, State.waits, State.largest = True, kind, Counter(), 1 << 62
         State.generator.manual_seed(0)
         torch.__future__.set_swap_module_params_on_conversion(
             True
@@ -313,7 +317,7 @@ def pretending(kind: str) -> Iterator[torch.device]:
         try:
             yield torch.device(NAME, 0)
         finally:
-            State.kind = before[0]
+            State.active, State.kind = False, before[0]
             torch.__future__.set_swap_module_params_on_conversion(before[1])
 
 

@@ -128,7 +128,7 @@ def test_a_killed_process_loses_at_most_the_epoch_at_hand(make_learner: Make, tm
     whole = make_learner(*callbacks(tmp_path / "whole"))
     whole.fit(3)
     script, folder = tmp_path / "run.py", tmp_path / "broken"
-    paths = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).parent)]
+    paths = [str(folder) for folder in (*Path(__file__).resolve().parents[:3],)]
     script.write_text(SCRIPT.format(paths=paths, threads=torch.get_num_threads()))
     folder.mkdir()
 

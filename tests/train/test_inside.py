@@ -12,14 +12,17 @@ from torch import nn
 from sheetconv.errors import TrainingError, UsageError
 from sheetconv.nets import NETS, compact_cnn, seeded, simple_cnn
 from sheetconv.train import switches
+from sheetconv.train.callbacks.activations import ActivationStats
 from sheetconv.train.callbacks.lr_finder import LRFinder, lr_find, smoothed
 from sheetconv.train.callbacks.metrics import Metrics
 from sheetconv.train.callbacks.schedule import OneCycle
-from sheetconv.train.hooks import Hooks, leaves, lsuv_init
+from sheetconv.train.hooks import Hooks, leaves, lsuv_init, of_kind
 from sheetconv.train.learner import Learner
 from sheetconv.train.metrics import Accuracy
 from sheetconv.train.optimisers import optimiser
+from sheetconv.train.relu import GeneralRelu
 from sheetconv.train.run import Options, switched
+from sheetconv.train.show import plot_func, show_images
 from sheetconv.train.summary import summary
 
 Make = Callable[..., Learner]
@@ -44,7 +47,7 @@ def test_hooks_see_each_layer_and_are_gone_afterwards() -> None:
 def test_lsuv_gives_every_layer_unit_variance() -> None:
     torch.manual_seed(0)
     net, x = simple_cnn(), torch.rand(128, 1, 28, 28)
-    lsuv_init(net, x)
+    lsuv_init(net, x, after_activation=False)
     found: dict[str, float] = {}
     kernels = [(n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d)]
     with torch.no_grad(), Hooks(kernels, lambda n, m, b, out: found.update({n: out.std().item()})):
@@ -201,3 +204,94 @@ def test_interleaved_runs_in_turns_and_gives_up_on_what_is_far_slower(
     one, two = switches.interleaved(lambda: calls.append("fast"), lambda: calls.append("slow"), 1.0)
     assert (one, two) == (0.001, 5.0)
     assert calls.count("slow") <= 2
+
+
+def test_lsuv_gives_unit_variance_after_what_activates() -> None:
+    """By hand: the deviation of every ReLU's output; with `after_activation=False` that of the layers themselves."""
+    torch.manual_seed(0)
+    net, x = simple_cnn(), torch.rand(64, 1, 28, 28)
+    reached = lsuv_init(net, x)
+    found: dict[str, float] = {}
+    with torch.no_grad(), Hooks(net, lambda n, m, b, out: found.update({n: out.std().item()}), nn.ReLU):
+        net(x)
+    assert len(found) == 4
+    assert all(abs(std - 1) <= 0.02 for std in found.values())
+    assert len(reached) == 5
+
+
+def test_hooks_and_layers_are_chosen_by_type() -> None:
+    net = simple_cnn()
+    assert [name for name, _ in of_kind(net, nn.Conv2d)] == ["0.0", "1.0", "2.0", "3.0", "4"]
+    seen: list[str] = []
+    with Hooks(net, lambda name, *rest: seen.append(name)):
+        net(torch.zeros(1, 1, 28, 28))
+    assert seen == [name for name, _ in leaves(net)]
+
+
+def test_a_learner_answers_what_one_asks_while_working(make_learner: Make) -> None:
+    """A single callback, no optimiser, no data; a search that draws; a summary for the data's images."""
+    learn = make_learner(opt_func=None, n_train=400)
+    curve = learn.lr_find(steps=60)
+    assert curve._repr_png_().startswith(b"\x89PNG")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
+    alone = Learner(net, learn.dls, nn.functional.cross_entropy, 0.1, Metrics())
+    alone.fit(1, cbs=Metrics(name=Accuracy()))
+    assert "train_loss" in alone.history[0]
+    assert alone.summary().parameters == 260
+    with pytest.raises(UsageError, match="no data to train on"):
+        Learner(net).fit(1)
+    with pytest.raises(UsageError, match="size of an image"):
+        Learner(net).summary()
+    assert Learner(net).summary((1, 8, 8)).parameters == 260
+
+
+class Own(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(min=0)
+
+
+def test_statistics_see_one_s_own_activations_and_draw_them(make_learner: Make) -> None:
+    learn = make_learner()
+    learn.model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), Own(), nn.Flatten(), nn.Linear(64, 4)
+    )
+    stats, layers = ActivationStats(), ActivationStats(nn.Conv2d)
+    learn.fit(1, valid=False, cbs=[stats, layers])
+    assert list(stats.stats) == ["1", "3"]
+    assert list(layers.stats) == ["0", "2"]
+    counts = stats.histograms["3"]
+    assert counts.shape == (7, 40)
+    assert counts[0].sum() == 16 * 4 * 4 * 4  # every output of the first batch has a magnitude below 10
+    assert len(stats.plot_stats().axes) == 3
+    assert len(stats.color_dim().axes) == len(stats.dead_chart().axes) == 2
+    share = stats.dead_chart().axes[1].lines[0].get_ydata()
+    assert np.allclose(share, (counts[:, 0] / counts.sum(1)).numpy())
+
+
+def test_general_relu_and_pictures() -> None:
+    x = torch.linspace(-3, 3, 13)
+    leaky = GeneralRelu(0.1, 0.4, 2.0)
+    assert torch.allclose(leaky(x), (torch.where(x > 0, x, 0.1 * x) - 0.4).clamp(max=2.0))
+    assert torch.equal(GeneralRelu()(x), x.relu())
+    assert np.allclose(plot_func(leaky).axes[0].lines[0].get_ydata()[[0, -1]], [-0.9, 2.0])
+    figure = show_images(
+        [torch.rand(1, 5, 6), np.zeros((5, 6, 3)), torch.rand(3, 5, 6)], ["a", "b"], columns=2
+    )
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "", ""]
+    assert [axis.images[0].get_array().shape for axis in figure.axes[:3]] == [(5, 6), (5, 6, 3), (5, 6, 3)]
+
+
+def test_names_come_from_one_door() -> None:
+    import sheetconv.train as door
+    from sheetconv.train import DataLoaders, OneCycle, set_seed
+
+    assert door.Learner is Learner
+    assert DataLoaders.__name__ == "DataLoaders"
+    assert OneCycle.__module__ == "sheetconv.train.callbacks.schedule"
+    assert door.learner.Learner is Learner
+    with pytest.raises(AttributeError):
+        _ = door.Lerner
+    set_seed(7)
+    first = torch.rand(2)
+    set_seed(7)
+    assert torch.equal(torch.rand(2), first)

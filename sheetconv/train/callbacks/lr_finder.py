@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,14 @@ class LRCurve:
     losses: np.ndarray
     smooth: np.ndarray
     suggestion: float
+    figure: Any = None
+
+    def _repr_png_(self) -> bytes | None:
+        """The picture, where one was drawn, for a notebook."""
+        if self.figure is None:
+            return None
+        self.figure.savefig(picture := io.BytesIO(), format="png")
+        return picture.getvalue()
 
     def plot(self, axes: Any) -> None:
         """Draw the losses, the smoothed curve and the suggestion on matplotlib `axes`."""
