@@ -48,6 +48,7 @@ class Request:
     pages: str | None = None
     trust_template: bool = False
     force: bool = False
+    cached_digits: int = 12
     verify: bool = True
     engine: str = "ironcalc"
 
@@ -88,7 +89,15 @@ def build(request: Request) -> Built:
     graph = _captured(request, template, network, shape) if network is not None else None
     report = None
     with replacing(request.output, force=request.force) as temporary:
-        write_pages(temporary, template, picked, graph, gradients=request.with_gradients, label=request.label)
+        write_pages(
+            temporary,
+            template,
+            picked,
+            graph,
+            gradients=request.with_gradients,
+            label=request.label,
+            cached_digits=request.cached_digits,
+        )
         if request.verify:
             report = _prove(temporary, request)
     return Built(request.output, f"{picked.captions[0]} ({picked.source})", picked.reason, report)

@@ -134,7 +134,7 @@ def test_disk_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(zipfile.ZipFile, "write", full)
+    monkeypatch.setattr(zipfile.ZipFile, "open", full)
     refused(["build-workbook", *DATA, "-o", "out.xlsx"], folder, "No space left")
 
 

@@ -12,6 +12,7 @@ from sheetconv.back.cells import Cells, pages, parameters
 from sheetconv.errors import UsageError, WorkbookError
 from sheetconv.files import check_target, replacing
 from sheetconv.graph.expr import FloatArray
+from sheetconv.sheet.text import shortest
 from sheetconv.xlsx.cells import Book
 
 
@@ -54,7 +55,7 @@ def import_weights(
 ) -> Weights:
     """Write the parameters of a workbook to a safetensors file; nothing is written where one is damaged.
 
-    With `dtype` "auto" a tensor whose numbers are all float32 numbers is written as float32, else as float64.
+    With `dtype` "auto" a tensor whose numbers are all those of a float32 is written as float32, else as float64.
     """
     from safetensors.numpy import save_file
 
@@ -72,11 +73,17 @@ def stored_as(values: FloatArray, dtype: str) -> np.ndarray:
     if dtype == "float64":
         return np.ascontiguousarray(values)
     single = _single(values)
-    if dtype == "auto" and not np.array_equal(single.astype(np.float64), values):
+    if dtype == "auto" and not _of_singles(single, values):
         return np.ascontiguousarray(values)
     if not np.isfinite(single).all():
         raise UsageError("a weight is too large for float32; use --dtype float64")
     return single
+
+
+def _of_singles(single: np.ndarray, values: FloatArray) -> bool:
+    """Whether all numbers are float32 numbers, or the shortest decimals of such (as workbooks hold them)."""
+    exact = single.astype(np.float64)
+    return bool(np.isfinite(exact).all() and ((exact == values) | (shortest(exact) == values)).all())
 
 
 def _single(values: FloatArray) -> np.ndarray:

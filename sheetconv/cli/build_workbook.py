@@ -53,6 +53,13 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
 @click.option("--with-gradients", is_flag=True, help="Loss, gradients and one step of training in cells too.")
 @click.option("--label", type=click.IntRange(min=0), help="The class that the loss is measured against.")
 @click.option("--pages", help="Only these pages of the template, by number or name: 2,3,Edges.")
+@click.option(
+    "--cached-digits",
+    type=click.IntRange(10, 17),
+    default=12,
+    show_default=True,
+    help="Significant digits of the values that formulas show; what is typed is always exact.",
+)
 @click.option("--engine", default="ironcalc", show_default=True, help="Spreadsheet engine for the proof.")
 @click.option("--no-verify", is_flag=True, help="Do not prove the workbook after writing it.")
 @click.option(

@@ -21,8 +21,9 @@ from sheetconv.sheet.draft import Draft
 from sheetconv.sheet.formula import Printer
 from sheetconv.sheet.frame import LEFT, TEXT, TOP, Frame, fill
 from sheetconv.sheet.layout import Place
-from sheetconv.sheet.stream import BulkSheet
+from sheetconv.sheet.stream import Block, BulkSheet
 from sheetconv.sheet.style import HEADING, INK, LINK, Box, Styles, colour, pattern
+from sheetconv.sheet.text import Bytes
 from sheetconv.xlsx.address import area, cell, quoted
 
 A3 = (1440, 1000)  # pixels that a landscape sheet takes at full size
@@ -50,7 +51,8 @@ class Canvas:
         self.book, self.styles, self.draft, self.page, self.values = book, styles, draft, page, values
         self.sheet: BulkSheet = book.add_worksheet(page.name, worksheet_class=BulkSheet)
         self.sheet.book_styles = styles
-        self.printer = Printer(draft.places, page.name)
+        self.printer = Printer(draft.places, page.name, xml=True)
+        self.digits = draft.cached_digits
         self.zoom = page.zoom
         self.free = TOP
         """First row of the text column that is free."""
@@ -136,7 +138,6 @@ class Canvas:
     def close(self) -> None:
         """Set the page up for printing; call when everything is drawn."""
         sheet, page = self.sheet, self.page
-        sheet.close_cells()
         last = LEFT + page.columns
         width = self.px(TEXT + 38) + page.columns * page.unit
         bottom = self.printed or self.bottom
@@ -215,22 +216,21 @@ class Canvas:
             "font_size": size or max(7, round(self.page.unit * 0.3)), "align": "center", "valign": "vcenter",
             "num_format": form or pattern(values), "border": 1, "border_color": "#E4E7EB",
         }  # fmt: skip
-        formulas = self.printer.formulas(tensor) if tensor.expr is not None else None
         rows, columns = (a.reshape(-1) for a in np.broadcast_arrays(*place.cells()))
         flat = values.reshape(-1)
         down, across = span if isinstance(span, tuple) else (1, span)
         for chosen, numbers in _looks(tensor, base, properties):
             style = self.styles.get(**chosen)
+            at = (rows, columns) if numbers is None else (rows[numbers], columns[numbers])
             if (down, across) != (1, 1):
-                for r, c in zip(rows[numbers].tolist(), columns[numbers].tolist(), strict=True):
+                for r, c in zip(*(a.tolist() for a in at), strict=True):
                     self.sheet.merge_around((r, c, r + down - 1, c + across - 1), style)
-            at = rows[numbers].tolist(), columns[numbers].tolist()
-            if formulas is None:
-                self.sheet.add_numbers(*at, flat[numbers].tolist(), style)
-            else:
-                self.sheet.add_formulas(
-                    *at, [formulas[n] for n in numbers.tolist()], flat[numbers].tolist(), style
-                )
+            block = Block(
+                *at, style._get_xf_index(), flat if numbers is None else flat[numbers], name=tensor.name
+            )
+            if tensor.expr is not None:
+                block.formulas, block.digits = self._formulas(tensor, numbers), self.digits
+            self.sheet.add_block(block)
         boxes = [box for _, box in place.planes()]
         if any(place.margin):
             write_margin(self.sheet, self.styles, boxes, place.margin)
@@ -241,6 +241,12 @@ class Canvas:
             wide = [(r0, c0, r1 + down - 1, c1 + across - 1) for r0, c0, r1, c1 in boxes]
             colour(self.sheet, wide, scale)
         self.grow(place.box()[2] + down + place.margin[2])
+
+    def _formulas(self, tensor: Tensor, numbers: IntArray | None) -> Callable[[IntArray], Bytes]:
+        """The formulas of a block's cells, which are all of a tensor's or those with these numbers."""
+        if numbers is None:
+            return lambda which: self.printer.text(tensor, which)
+        return lambda which: self.printer.text(tensor, numbers[which])
 
     def choice(self, tensor: Tensor, allowed: range | list[int] | tuple[int, int], span: int = 2) -> None:
         """A yellow cell that drives the sheet: a drop-down of numbers, or for a tuple (low, high) a cell to type in."""
@@ -451,10 +457,10 @@ class Canvas:
 
 def _looks(
     tensor: Tensor, base: Mapping[str, Any], properties: Properties | Callable[..., Properties] | None
-) -> list[tuple[dict[str, Any], IntArray]]:
-    """The formats of a tensor's cells, each with the numbers of its cells."""
+) -> list[tuple[dict[str, Any], IntArray | None]]:
+    """The formats of a tensor's cells, each with the numbers of its cells (None: all)."""
     if not callable(properties):
-        return [({**base, **(properties or {})}, np.arange(tensor.size))]
+        return [({**base, **(properties or {})}, None)]
     groups: dict[tuple[tuple[str, Any], ...], list[int]] = {}
     for number, index in enumerate(np.ndindex(*tensor.shape)):
         groups.setdefault(tuple(sorted({**base, **properties(*index)}.items())), []).append(number)
@@ -466,15 +472,20 @@ def write_margin(
 ) -> None:
     """Grey cells around each plane: blank, so 0 to a convolution and nothing to a maximum."""
     top, left, bottom, right = margin
-    rows, columns = [], []
-    for r0, c0, r1, c1 in boxes:
-        for row in range(r0 - top, r1 + bottom + 1):
-            inside = r0 <= row <= r1
-            for column in range(c0 - left, c1 + right + 1):
-                if not (inside and c0 <= column <= c1):
-                    rows.append(row)
-                    columns.append(column)
-    sheet.add_blanks(rows, columns, styles.padding())
+    r0, c0, r1, c1 = np.array(boxes, dtype=np.int64).T
+    height, width = int(r1[0] - r0[0]) + 1, int(c1[0] - c0[0]) + 1
+    across = np.arange(-left, width + right)
+    # the sides apart, so that each holds one stretch of cells in a row
+    for down, aside in (
+        (np.arange(-top, 0), across),
+        (np.arange(height, height + bottom), across),
+        (np.arange(height), np.arange(-left, 0)),
+        (np.arange(height), np.arange(width, width + right)),
+    ):
+        rows, columns = np.broadcast_arrays(
+            r0[:, None, None] + down[:, None], c0[:, None, None] + aside[None]
+        )
+        sheet.add_blanks(rows.reshape(-1), columns.reshape(-1), styles.padding())
 
 
 def _fixed(address: str, row: bool, column: bool) -> str:

@@ -20,12 +20,14 @@ from sheetconv.graph.expr import evaluate as evaluate_expr
 from sheetconv.graph.tensor import Graph, Operation, Tensor, look_through
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.settings import PageSettings
+from sheetconv.sheet.text import shortest
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 Step = tuple[int, int]
+CACHED_DIGITS = 12  # what proves a billionth with room
 STAY, DOWN, ACROSS = (0, 0), (1, 0), (0, 1)
 
 
@@ -40,6 +42,8 @@ class Draft:
     classes: Sequence[str] = ()
     network: Graph | None = None
     """The network that the whole workbook is about, captured; pages may bring further ones."""
+    cached_digits: int = CACHED_DIGITS
+    """Significant digits of the values that formulas show until they are computed; what is typed is always exact."""
     graph: Graph = field(default_factory=lambda: Graph([], [], []))
     places: dict[Tensor, Place] = field(default_factory=dict)
     stored: dict[Tensor, FloatArray] = field(default_factory=dict)
@@ -96,7 +100,7 @@ class Maker:
         tensor = Tensor(f"{self.name}.{name}", array.shape, kind, operator=name, signed=signed)
         tensor.placement = "given"  # so that no rule lays it out anew
         self.draft.graph.tensors.append(tensor)
-        self.draft.stored[tensor] = array
+        self.draft.stored[tensor] = shortest(array) if kind == "parameter" else array
         if kind == "input":
             self.draft.graph.inputs.append(tensor)
         return tensor
@@ -163,7 +167,7 @@ class Maker:
                 tensor.name = f"{self.name}.{name}.{tensor.name}" if name else f"{self.name}.{tensor.name}"
                 tensor.layer = tensor.layer and f"{self.name}.{tensor.layer}"
             if tensor.kind == "parameter" and tensor.values is not None:
-                self.draft.stored[tensor] = tensor.values
+                self.draft.stored[tensor] = shortest(tensor.values)
         if source is None:
             self._feed_digit(graph.inputs[0])
         else:

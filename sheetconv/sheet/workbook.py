@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import xlsxwriter
 from xlsxwriter.exceptions import XlsxWriterException
 
 from sheetconv import __version__
@@ -17,9 +16,10 @@ from sheetconv.pages import kinds
 from sheetconv.pages.base import Page
 from sheetconv.sheet import manifest as manifests
 from sheetconv.sheet.canvas import Canvas
-from sheetconv.sheet.draft import Draft
+from sheetconv.sheet.draft import CACHED_DIGITS, Draft
 from sheetconv.sheet.settings import PageSettings, Template
-from sheetconv.sheet.style import OPTIONS, Styles
+from sheetconv.sheet.stream import open_book, save
+from sheetconv.sheet.style import Styles
 from sheetconv.template import of_network
 
 
@@ -31,14 +31,16 @@ def write_pages(
     *,
     gradients: bool = False,
     label: int | None = None,
+    cached_digits: int = CACHED_DIGITS,
 ) -> manifests.Manifest:
     """Write the pages of a template, fed with `picked.images`, to `path` (a temporary file of the caller's).
 
     `network` is the one that the template's page of kind network shows, as captured; with `gradients` it shows
     its way back too, from the loss against `label` (by default the label of the chosen image).
+    Cached values of formulas have `cached_digits` significant digits.
     """
     draft = Draft(picked, template.texts, template.title, template.note, template.classes, network)
-    draft.gradients, draft.label = gradients, label
+    draft.gradients, draft.label, draft.cached_digits = gradients, label, cached_digits
     pages = _built(draft, template)
     draft.graph.check()
     values = draft.compute()
@@ -52,14 +54,15 @@ def write_pages(
     }
     manifest = manifests.Manifest(draft.graph, draft.places, facts, draft.notes)
     try:
-        with xlsxwriter.Workbook(str(path), OPTIONS) as book:
-            styles = Styles(book)
-            for page in pages:
-                canvas = Canvas(book, styles, draft, page, values)
-                canvas.open()
-                page.draw(canvas)
-                canvas.close()
-            manifests.write(book, manifest)
+        book, shell = open_book()
+        styles = Styles(book)
+        for page in pages:
+            canvas = Canvas(book, styles, draft, page, values)
+            canvas.open()
+            page.draw(canvas)
+            canvas.close()
+        manifests.write(book, manifest)
+        save(book, shell, path)
     except XlsxWriterException as error:
         reason = error.args[0] if error.args else error
         raise OutputError(f"cannot write {path.name}: {reason}") from error

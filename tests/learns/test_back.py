@@ -44,7 +44,7 @@ def test_the_network_in_the_cells_is_torchs(net: str, tmp_path: Path) -> None:
     found = open_network(str(tmp_path / "b.xlsx")).outputs(images)
     with torch.no_grad():
         expected = module.double().eval()(images)
-    assert torch.allclose(found, expected, rtol=0, atol=1e-12)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-6)  # weights of at most 9 digits
 
 
 def test_an_edited_weight_changes_the_score(example_book: Path, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_an_edited_weight_changes_the_score(example_book: Path, tmp_path: Path) 
         out = module.double().eval()(torch.from_numpy(data.images[:, None] / 255.0))
     truth = torch.from_numpy(data.labels)
     before = score(open_network(str(example_book)), data)
-    assert before.loss == pytest.approx(float(torch.nn.functional.cross_entropy(out, truth)), rel=1e-9)
+    assert before.loss == pytest.approx(float(torch.nn.functional.cross_entropy(out, truth)), rel=1e-6)
     assert before.accuracy == float((out.argmax(1) == truth).double().mean())
     assert before.confusion is not None
     assert before.confusion.sum() == 200
@@ -108,7 +108,7 @@ def test_predict_reads_pictures_as_build_workbook_does(example_book: Path, tmp_p
     module, _ = load_model("conv-example", shipped("conv-example"))
     with torch.no_grad():
         chances = module.double().eval()(torch.from_numpy(image[None, None] / 255.0)).softmax(1)[0]
-    assert found[1]["classes"][0]["probability"] == pytest.approx(float(chances.max()), rel=1e-9)
+    assert found[1]["classes"][0]["probability"] == pytest.approx(float(chances.max()), rel=1e-6)
     assert found[1]["prediction"] == str(int(chances.argmax()))
     code, text = invoke(
         "predict", "conv-example", "--weights", shipped("conv-example"), "--image", tmp_path / "same.npy"
