@@ -8,7 +8,8 @@ may be deleted at any time.
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from sheetconv.errors import OutputError
 from sheetconv.files import replacing
 
 VERSION = "1"
+PATIENCE = 120
 Arrays = tuple[np.ndarray, np.ndarray, list[str]]
 
 
@@ -39,10 +41,8 @@ def cached(key: str, make: Callable[[], Arrays]) -> tuple[Arrays, bool]:
     if found:
         return found, True
     try:
-        import filelock
-
         path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(str(path.with_suffix(".lock"))):
+        with _alone(path.with_suffix(".lock")):
             found = load(path)  # another process may have made it while this one waited
             if found:
                 return found, True
@@ -52,6 +52,32 @@ def cached(key: str, make: Callable[[], Arrays]) -> tuple[Arrays, bool]:
     except (OSError, OutputError) as error:
         print(f"Note: decoded images are not kept: {error}", file=sys.stderr)
         return make(), False
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock; say what is waited for after a second, and go on without it after `PATIENCE` seconds."""
+    import filelock
+
+    lock = filelock.FileLock(str(path))
+    held = True
+    try:
+        lock.acquire(timeout=1)
+    except filelock.Timeout:
+        print(
+            f"Note: another process is decoding the same images ({path}); waiting {PATIENCE} s at most",
+            file=sys.stderr,
+        )
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except filelock.Timeout:
+            held = False
+            print("Note: it has not ended; decoding them here as well", file=sys.stderr)
+    try:
+        yield
+    finally:
+        if held:
+            lock.release()
 
 
 def save(path: Path, arrays: Arrays) -> None:

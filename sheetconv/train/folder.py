@@ -24,6 +24,7 @@ MARK = "sheetconv train"
 RUN, HISTORY, CSV = "run.json", "history.jsonl", "history.csv"
 MODEL, LAST, BEST = "model.safetensors", "last.safetensors", "best.safetensors"
 PLAIN, TENSORBOARD = "model.py", "tensorboard"
+LOCK, HOLDER = ".lock", ".in-use"
 PICTURES = ("history.png", "reconstructions.png", "confusion.png", "confused.png")
 _MAX_BYTES = 10_000_000
 
@@ -70,7 +71,7 @@ def claim(folder: Path, *, resume: bool, force: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; give another folder with --out")
-    taken = folder.is_dir() and any(folder.iterdir())
+    taken = folder.is_dir() and any(path.name not in (LOCK, HOLDER) for path in folder.iterdir())
     if resume and not is_run(folder):
         raise OutputError(f"{folder} holds no run to resume; leave --resume out to start one")
     if taken and not force and not resume:

@@ -29,8 +29,9 @@ from sheetconv.train.callbacks.predict import capture_preds
 from sheetconv.train.callbacks.progress import Progress, Timer
 from sheetconv.train.callbacks.stop import EarlyStopping
 from sheetconv.train.devices import choose_device, device_name, to_device
-from sheetconv.train.folder import BEST, LAST, MODEL, claim, free_folder, latest_folder, read_run, write_run
+from sheetconv.train.folder import BEST, LAST, MODEL, free_folder, latest_folder, read_run, write_run
 from sheetconv.train.learner import Learner
+from sheetconv.train.lock import claimed
 from sheetconv.train.memory import is_full, keep_memory, largest
 from sheetconv.train.plain import PLAIN, write_plain
 from sheetconv.train.prepare import Data, image_shape, prepare_data, prepare_net
@@ -96,8 +97,10 @@ def train(name: str, recipe: Recipe, options: Options, say: Say = print) -> Run:
     torch.manual_seed(options.seed)
     model = prepare_net(recipe, options.seed, data, options.weights)
     logs: list[Callback] = [LOGS[name](folder) for name in options.log]
-    claim(folder, resume=options.resume, force=options.force)
-    with _memory_told(recipe, model, data, device):
+    with (
+        claimed(folder, resume=options.resume, force=options.force),
+        _memory_told(recipe, model, data, device),
+    ):
         return _train(name, recipe, options, data, model, device, folder, after, logs, begun, say)
 
 

@@ -5,6 +5,7 @@ The tensors are safetensors' own; the rest is JSON in its metadata. Nothing read
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from sheetconv.errors import TrainingError
 from sheetconv.files import replacing
 from sheetconv.train.devices import at_home, present
 
-FORMAT = "sheetconv-checkpoint-1"
+FORMAT = "sheetconv-checkpoint-2"
 
 
 def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -69,8 +70,20 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
     tensors: dict[str, Tensor] = {}
     text = json.dumps(pack(state, tensors))
+    tensors = at_home(tensors)
+    about = {"format": FORMAT, "state": text, "checksum": _checksum(text, tensors)}
     with replacing(path, force=True) as temporary:
-        save_file(at_home(tensors), temporary, metadata={"format": FORMAT, "state": text})
+        save_file(tensors, temporary, metadata=about)
+
+
+def _checksum(text: str, tensors: dict[str, Tensor]) -> str:
+    """Of everything in a checkpoint: a flipped bit anywhere is noticed."""
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -83,6 +96,10 @@ def load_state(path: Path) -> dict[str, Any]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
         if about.get("format") != FORMAT:
             raise TrainingError(f"{path} is not a checkpoint that training can go on from")
+        if about.get("checksum") != _checksum(about["state"], tensors):
+            raise TrainingError(
+                f"{path} is damaged: its checksum does not fit; start anew, or use a copy of it"
+            )
         found = unpack(json.loads(about["state"]), tensors)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path} is damaged, so training cannot go on from it: {error}") from error
