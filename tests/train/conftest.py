@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from train import pretend
 
 from sheetconv.train.learner import Learner
 from sheetconv.train.loaders import DataLoaders, ResidentLoader
-
-pretend.register()  # before the first backward pass of the process, in which torch starts a thread for every device
 
 
 def blobs(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
-from train.pretend import State, pretending
+from train.pretend import State, pretending, register
 
 from sheetconv.data.handwriting import digits
 from sheetconv.data.sources import ImageData
@@ -48,6 +48,7 @@ from sheetconv.train.summary import summary
 from sheetconv.train.switches import choose_switches
 from sheetconv.train.trials import best_start
 
+register()  # as tests are collected: at its first backward pass torch starts a thread for every device it knows
 REAL = [kind for kind in ("cuda", "mps") if getattr(torch, kind).is_available()]
 KINDS = ["pretended cuda", "pretended mps", *(pytest.param(kind, marks=pytest.mark.cuda) for kind in REAL)]
 
