@@ -39,7 +39,7 @@ _FUNCTIONS = {
     "IF": "torch.where({0}, {1}, {2})",
 }
 _LOGICAL = {">", ">=", "<", "<=", "=", "<>"}
-_MOST_TERMS = 64
+_MOST_TERMS = 8
 
 
 @dataclass
