@@ -22,7 +22,7 @@ from sheetconv.formulas.tree import Skeleton, Skeletons
 
 At = tuple[int, int]
 MOST_PITCH = 8
-MOST_STEPS = 64
+MOST_STEPS, _LARGEST_TILE = 64, 64
 
 
 @dataclass
@@ -112,7 +112,7 @@ def all_grids(source: Source, skeletons: Skeletons) -> list[Grid]:
     """The grids of all sheets; one ends where a part of it depends on another (see `sheetconv.formulas.dependence`)."""
     from sheetconv.formulas.dependence import ranks
 
-    found = [grid for sheet in source.sheets for grid in grids(source, sheet, skeletons)]
+    found = [grid for sheet in source.sheets for grid in _untiled(grids(source, sheet, skeletons))]
     result: list[Grid] = []
     for grid, rank in zip(found, ranks(found), strict=True):
         if not rank:
@@ -130,6 +130,28 @@ def all_grids(source: Source, skeletons: Skeletons) -> list[Grid]:
             for part in parts.values():
                 result += _split(grid.sheet, grid.skeleton, part, grid.slots, set())
     return result
+
+
+def _untiled(found: list[Grid]) -> list[Grid]:
+    """Tiles that each repeat what one cell reads (upsampling) as one grid where they fill a rectangle."""
+    tiles: dict[tuple[str, tuple[int, int]], list[Grid]] = defaultdict(list)
+    for grid in found:
+        still = all(grid.fixed(k) for k in range(len(grid.slots[grid.first])))
+        if still and 1 < len(grid.cells) <= _LARGEST_TILE and not (grid.spilled or grid.exceptions):
+            tiles[grid.skeleton.text, grid.shape].append(grid)
+    merged: dict[int, Grid | None] = {}
+    for group in tiles.values():
+        cells = sorted(at for grid in group for at in grid.cells)
+        (r0, c0), (r1, c1) = cells[0], cells[-1]
+        if len(group) < 4 or len(cells) != (r1 - r0 + 1) * (c1 - c0 + 1) or min(c for _, c in cells) < c0:
+            continue
+        slots = {at: grid.slots[at] for grid in group for at in grid.cells}
+        lattice = {(r, c): (r - r0, c - c0) for r, c in cells}
+        first = group[0]
+        merged |= {id(g): None for g in group}
+        merged[id(first)] = Grid(first.sheet, first.skeleton, lattice, {at: slots[at] for at in lattice})
+    kept = (merged.get(id(grid), grid) for grid in found)
+    return [grid for grid in kept if grid is not None]
 
 
 def grids(source: Source, sheet: str, skeletons: Skeletons) -> list[Grid]:

@@ -25,13 +25,15 @@ class Unknown(Exception):
 class Values:
     """Numbers of a workbook's cells as the file has them; `changed` overrides single cells (for derivatives)."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, compute: bool = True) -> None:
         self.source = source
         self.changed: dict[tuple[str, int, int], float] = {}
+        self.here: tuple[str, int, int] | None = None
+        """The cell whose formula is read, for ROW() and COLUMN()."""
         self.engine = ""
         """The engine that computed the numbers, where the file has formulas without any; else empty."""
         self._computed: dict[str, tuple[int, int, Array]] = {}
-        if any(_uncomputed(source, sheet) for sheet in source.sheets):
+        if compute and any(_uncomputed(source, sheet) for sheet in source.sheets):
             self._compute()
 
     def _compute(self) -> None:
@@ -107,6 +109,8 @@ def evaluate(node: Node, slots: Sequence[Area], values: Values) -> Array:
         raise Unknown("a text")
     if node.name == "IF":
         return _if(node, slots, values)
+    if node.name in ("ROW", "COLUMN", "ROWS", "COLUMNS"):
+        return _position(node, slots, values)
     arguments = [evaluate(n, slots, values) for n in node.of]
     if node.name in _RANGES:
         return np.array([[float(_RANGES[node.name](*arguments))]])
@@ -160,6 +164,38 @@ def _if(node: Apply, slots: Sequence[Area], values: Values) -> Array:
     return evaluate(node.of[1 if chosen else 2], slots, values)
 
 
+def _position(node: Apply, slots: Sequence[Area], values: Values) -> Array:
+    """ROW, COLUMN, ROWS and COLUMNS: where a reference stands, not what stands there."""
+    if not node.of and values.here is not None and node.name in ("ROW", "COLUMN"):
+        _, row, column = values.here
+        return np.array([[float((row if node.name == "ROW" else column) + 1)]])
+    if len(node.of) != 1 or not isinstance(node.of[0], Slot):
+        raise Unknown(f"{node.name} of something that is no reference")
+    area = slots[node.of[0].index]
+    if node.name == "ROW":
+        return np.arange(area.row0 + 1, area.row1 + 2, dtype=float)[:, None]
+    if node.name == "COLUMN":
+        return np.arange(area.column0 + 1, area.column1 + 2, dtype=float)[None]
+    sizes = area.row1 - area.row0 + 1, area.column1 - area.column0 + 1
+    return np.array([[float(sizes[node.name == "COLUMNS"])]])
+
+
+def _match(wanted: Array, block: Array, kind: Array | None = None) -> float:
+    flat, x = block.reshape(-1), float(wanted.flat[0])
+    if kind is not None and kind.flat[0] == 0:
+        hit = np.flatnonzero(flat == x)
+        found = hit[:1]
+    else:
+        found = (
+            np.flatnonzero(flat <= x)[-1:]
+            if kind is None or kind.flat[0] > 0
+            else np.flatnonzero(flat >= x)[-1:]
+        )
+    if not len(found):
+        raise Unknown("MATCH without a match")
+    return float(found[0] + 1)
+
+
 def _chain(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def joined(*arguments: Any) -> Any:
         total = arguments[0]
@@ -200,6 +236,8 @@ _RANGES: Mapping[str, Callable[..., float]] = {
     "COUNT": lambda *a: float(len(_flat(a))),
     "SUMSQ": lambda *a: float((_flat(a) ** 2).sum()),
     "INDEX": _index,
+    "MATCH": _match,
+    "PRODUCT": lambda *a: float(_flat(a).prod()),
 }
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {

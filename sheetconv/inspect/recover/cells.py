@@ -11,6 +11,7 @@ import numpy as np
 
 from sheetconv.formulas.area import Area, rectangles
 from sheetconv.formulas.source import Source
+from sheetconv.formulas.values import Values
 from sheetconv.xlsx.cells import CellError
 
 Ids = np.ndarray
@@ -33,6 +34,9 @@ class Cells:
 
     def __init__(self, source: Source):
         self.sheets = source.sheets
+        self.numbers = Values(source, compute=False)
+        self.kept: set[int] = set()
+        """Typed cells that say which cells are read (the position of an INDEX): never given other numbers."""
         self._order = {name: index for index, name in enumerate(source.sheets)}
         numbers: list[int] = []
         kinds: list[int] = []

@@ -11,7 +11,7 @@ from sheetconv.inspect.recover.network import Network
 from sheetconv.inspect.recover.tensors import Tensor
 
 _PLAIN = re.compile(r"[^A-Za-z0-9 _.,:!$'×()–-]")
-_MOST_AREAS = 3
+_MOST_AREAS, _MOST_REASONS = 3, 5
 _LINE = 110
 
 
@@ -33,8 +33,11 @@ def arrays(network: Network) -> dict[str, np.ndarray]:
 def module_text(network: Network, book: str) -> str:
     """The source of the module. Raises `WorkbookError` when there is no layer to write."""
     if not network.layers:
+        why = "; ".join(f"{u.area} {u.formula[:40]}: {u.reason}" for u in network.unread[:_MOST_REASONS])
+        more = len(network.unread) - _MOST_REASONS
         raise WorkbookError(
-            f"{book}: no layer was recognised; 'sheetconv lint' and 'sheetconv trace' show what its formulas read"
+            f"{book}: no layer was recognised{': ' * bool(why)}{why}{f'; and {more} more' if more > 0 else ''}; "
+            "'sheetconv trace' shows what its formulas read"
         )
     inputs = ", ".join(t.name for t in network.inputs)
     last = _last(network)

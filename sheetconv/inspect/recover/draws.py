@@ -33,7 +33,9 @@ def draws(network: Network, seed: int = 0) -> Iterator[tuple[Ids, np.ndarray]]:
 def _groups(network: Network) -> list[Ids]:
     found = [t.ids.ravel() for t in network.inputs]
     found += [n.cells() for t in network.layers if t.layer for n in t.layer.parameters.values()]
-    return [np.unique(ids[network.cells.kinds(ids) == Kind.NUMBER]) for ids in found]
+    kept = np.array(sorted(network.cells.kept), np.int64)
+    typed = (np.unique(ids[network.cells.kinds(ids) == Kind.NUMBER]) for ids in found)
+    return [np.setdiff1d(ids, kept) for ids in typed]
 
 
 def _drawn(values: np.ndarray, kind: str, random: np.random.Generator) -> np.ndarray:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 
 import numpy as np
 
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.grids import Grid
-from sheetconv.formulas.tree import Apply, Node, Number, Slot, Text
+from sheetconv.formulas.source import Cell
+from sheetconv.formulas.tree import Apply, Node, Number, Slot, Text, walk
 from sheetconv.formulas.values import Unknown, constant
+from sheetconv.formulas.values import number as value_of
 from sheetconv.inspect.recover.cells import Cells, Kind, shifted
 from sheetconv.inspect.recover.values import (
     MOST_TERMS,
@@ -24,6 +27,8 @@ from sheetconv.inspect.recover.values import (
     scale,
     stacked,
 )
+
+_VARIANCES = ("VAR", "VARP", "VAR.P", "VAR.S", "STDEV", "STDEVP", "STDEV.P", "STDEV.S", "DEVSQ")
 
 Table = list[list[Poly]]
 """Rows of polys; one number is a table of one."""
@@ -44,8 +49,9 @@ def evaluate(grid: Grid, where: Cells) -> Poly:
         raise Unrecognised("its formula is written in a way that is not read")
     try:
         if not grid.spilled:
-            return _single(_Evaluation([grid.slots[at] for at in grid.cells], where).table(tree))
-        table = _Evaluation([grid.slots[grid.first]], where).table(tree)
+            cells_ = [(grid.sheet, *at) for at in grid.cells]
+            return _single(_Evaluation([grid.slots[at] for at in grid.cells], where, cells_).table(tree))
+        table = _Evaluation([grid.slots[grid.first]], where, [(grid.sheet, *grid.first)]).table(tree)
     except RecursionError as error:  # the depth of trees is bounded; this is a second fence
         raise Unrecognised("its formula is nested too deeply") from error
     rows, columns = len(table), len(table[0])
@@ -58,6 +64,15 @@ def evaluate(grid: Grid, where: Cells) -> Poly:
     return stacked(picked)
 
 
+def _only_places(node: Node) -> bool:
+    """Whether references are asked for where they stand only (ROW, ROWS …)."""
+    if isinstance(node, Slot):
+        return False
+    if isinstance(node, Apply) and node.name in ("ROW", "COLUMN", "ROWS", "COLUMNS"):
+        return True
+    return not isinstance(node, Apply) or all(_only_places(n) for n in node.of)
+
+
 def _single(table: Table) -> Poly:
     if len(table) != 1 or len(table[0]) != 1:
         raise Unrecognised("it is an array in a single cell")
@@ -67,8 +82,8 @@ def _single(table: Table) -> Poly:
 class _Evaluation:
     """One formula for n cells: `areas` has the slots of each."""
 
-    def __init__(self, areas: list[tuple[Area, ...]], where: Cells):
-        self.areas, self.where = areas, where
+    def __init__(self, areas: list[tuple[Area, ...]], where: Cells, places: list[Cell]):
+        self.areas, self.where, self.places = areas, where, places
 
     def table(self, node: Node) -> Table:
         if isinstance(node, Number):
@@ -90,6 +105,10 @@ class _Evaluation:
             "MIN": lambda of: [[call("MIN", *self.flat(of))]],
             "SUMSQ": lambda of: [[add(multiply(p, p) for p in self.flat(of))]],
             "INDEX": self.index,
+            "OFFSET": self.offset,
+            "PRODUCT": lambda of: [[_operate("*", self.flat(of))]],
+            **{n: partial(self.variance, n) for n in _VARIANCES},
+            **{n: partial(self.squares, n) for n in ("SUMXMY2", "SUMX2MY2", "SUMX2PY2")},
         }
         if node.name in special:
             return special[node.name](node.of)
@@ -154,16 +173,94 @@ class _Evaluation:
         ]
 
     def index(self, of: tuple[Node, ...]) -> Table:
-        table = self.table(of[0])
-        places = [_single(self.table(part)).constant for part in of[1:]]
-        if any(p is None for p in places) or not 1 <= len(places) <= 2:
-            raise Unrecognised("INDEX picks a cell that changes")
-        row, column = int(places[0] or 0), int(places[1] or 0) if len(places) == 2 else 1
-        if len(places) == 1 and len(table) == 1:
-            row, column = 1, row
-        if not (1 <= row <= len(table) and 1 <= column <= len(table[0])):
+        """The cell at a place that typed numbers and the formula's own place tell."""
+        if not isinstance(of[0], Slot) or not 2 <= len(of) <= 3:
+            raise Unrecognised("INDEX of something that is no range")
+        areas = [slots[of[0].index] for slots in self.areas]
+        heights = np.array([a.row1 - a.row0 + 1 for a in areas])
+        widths = np.array([a.column1 - a.column0 + 1 for a in areas])
+        row = self.positions(of[1])
+        column = self.positions(of[2]) if len(of) == 3 else np.ones_like(row)
+        if len(of) == 2:
+            row, column = np.where(heights == 1, 1, row), np.where(heights == 1, row, column)
+        if (row == 0).all() or (column == 0).all():
+            return self.line(areas, row, column)
+        if not ((row >= 1) & (row <= heights) & (column >= 1) & (column <= widths)).all():
             raise Unrecognised("INDEX picks a cell outside its range")
-        return [[table[row - 1][column - 1]]]
+        corner = self.where.corner(areas)
+        return [[cells(corner + (((row - 1) << 14) + column - 1))]]
+
+    def line(self, areas: list[Area], row: np.ndarray, column: np.ndarray) -> Table:
+        """INDEX with 0 for the row or the column: all of it."""
+        corner = self.where.corner(areas)
+        high = areas[0].row1 - areas[0].row0 + 1 if (row == 0).all() else 1
+        wide = areas[0].column1 - areas[0].column0 + 1 if (column == 0).all() else 1
+        start = corner + ((np.maximum(row, 1) - 1) << 14) + np.maximum(column, 1) - 1
+        return [[cells(shifted(start, i, j)) for j in range(wide)] for i in range(high)]
+
+    def positions(self, node: Node) -> np.ndarray:
+        """Whole numbers (n,) that typed cells and the formula's place give; these cells are kept as they are."""
+        read = [slots[s.index] for slots in self.areas for s in walk(node) if isinstance(s, Slot)]
+        for area in dict.fromkeys(read):
+            ids = self.where.inside(area)
+            if (self.where.kinds(ids) == Kind.FORMULA).any() and not _only_places(node):
+                raise Unrecognised("INDEX picks a cell that changes")
+            self.where.kept.update(ids.tolist())
+        found = []
+        for slots, place in zip(self.areas, self.places, strict=True):
+            self.where.numbers.here = place
+            try:
+                found.append(int(value_of(node, slots, self.where.numbers)))
+            except (Unknown, OverflowError, ValueError) as error:
+                raise Unrecognised(f"INDEX at a place that is not read ({error})") from error
+        return np.array(found, np.int64)
+
+    def offset(self, of: tuple[Node, ...]) -> Table:
+        """A range moved, and sized, by what typed numbers and the formula's own place tell."""
+        if not isinstance(of[0], Slot) or not 3 <= len(of) <= 5:
+            raise Unrecognised("OFFSET of something that is no range")
+        areas = [slots[of[0].index] for slots in self.areas]
+        down, right = self.positions(of[1]), self.positions(of[2])
+        sizes = [areas[0].row1 - areas[0].row0 + 1, areas[0].column1 - areas[0].column0 + 1]
+        for k, node in enumerate(of[3:]):
+            size = self.positions(node)
+            if (size != size[0]).any() or size[0] < 1:
+                raise Unrecognised("the size of its range changes from cell to cell")
+            sizes[k] = int(size[0])
+        corner = self.where.corner(areas)
+        place = np.array([(a.row0, a.column0) for a in areas])
+        if (place[:, 0] + down < 0).any() or (place[:, 1] + right < 0).any():
+            raise Unrecognised("OFFSET beyond the sheet")
+        start = corner + (down << 14) + right
+        return [[cells(shifted(start, i, j)) for j in range(sizes[1])] for i in range(sizes[0])]
+
+    def variance(self, name: str, of: tuple[Node, ...]) -> Table:
+        """VAR and STDEV, of a population or of a sample; DEVSQ."""
+        polys = self.flat(of)
+        mean = scale(add(polys), -1 / len(polys))
+        differences = [add([p, mean]) for p in polys]
+        squares = add(call("^", d, number(2.0)) for d in differences)
+        if name == "DEVSQ":
+            return [[squares]]
+        count = len(polys) - (name in ("VAR", "VAR.S", "STDEV", "STDEV.S"))
+        if count < 1:
+            raise Unrecognised("the variance of one number")
+        variance = scale(squares, 1 / count)
+        return [[call("SQRT", variance) if name.startswith("STDEV") else variance]]
+
+    def squares(self, name: str, of: tuple[Node, ...]) -> Table:
+        """SUMXMY2, SUMX2MY2, SUMX2PY2 of two ranges."""
+        one, two = self.flat(of[:1]), self.flat(of[1:])
+        if len(one) != len(two):
+            raise Unrecognised(f"{name} of ranges of different sizes")
+        if name == "SUMXMY2":
+            parts = [call("^", add([a, scale(b, -1.0)]), number(2.0)) for a, b in zip(one, two, strict=True)]
+        else:
+            sign = 1.0 if name == "SUMX2PY2" else -1.0
+            parts = [
+                add([multiply(a, a), scale(multiply(b, b), sign)]) for a, b in zip(one, two, strict=True)
+            ]
+        return [[add(parts)]]
 
     def each(self, name: str, tables: list[Table]) -> Table:
         """Apply an operator cell by cell; one number, one row or one column goes with every other."""

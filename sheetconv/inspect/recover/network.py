@@ -17,7 +17,7 @@ from sheetconv.formulas.tree import Skeletons
 from sheetconv.inspect.recover.cells import Cells, Ids, Kind, split
 from sheetconv.inspect.recover.evaluate import evaluate
 from sheetconv.inspect.recover.reader import Formula, Match, Reader, apart, formula, per_cell
-from sheetconv.inspect.recover.recognise import recognise
+from sheetconv.inspect.recover.recognise import gathered, recognise
 from sheetconv.inspect.recover.roles import typed_inputs
 from sheetconv.inspect.recover.tensors import Tensor, Tensors
 from sheetconv.inspect.recover.values import Call, Poly, Unrecognised, all_ids, renamed
@@ -158,6 +158,7 @@ def _products(poly: Poly) -> list[tuple[Ids, Ids]]:
 def _typed(formulas: list[Formula], reader: Reader) -> None:
     """Make tensors of the typed numbers that maps read as input: images, each connected patch a plane."""
     ids: list[Ids] = []
+    alone: dict[str, list[Ids]] = defaultdict(list)
     for one in formulas:
         pairs = [(per_cell(a, one.count), per_cell(b, one.count)) for a, b in _products(one.poly)]
         if pairs:
@@ -167,6 +168,13 @@ def _typed(formulas: list[Formula], reader: Reader) -> None:
                 cells = per_cell(factor, one.count)
                 if one.count == 1 or (cells != cells[0]).any():
                     ids.append(cells[reader.cells.kinds(cells) == Kind.NUMBER])
+                else:  # one number for all of the map: an input where other maps do the same with other cells
+                    alone[one.grid.skeleton.text].append(
+                        cells[:1][reader.cells.kinds(cells[:1]) == Kind.NUMBER]
+                    )
+    ids += [
+        part for parts in alone.values() if len({int(p[0]) for p in parts if len(p)}) > 3 for part in parts
+    ]
     if not ids:
         return
     maps = np.concatenate([one.lattice.ravel() for one in formulas])
@@ -208,7 +216,13 @@ def _levels(formulas: list[Formula], reader: Reader, network: Network, source: S
         ready = sorted(k for k, others in waiting.items() if not others & waiting.keys())
         if not ready:  # on a circle
             for k in waiting:
-                _unread(formulas[k], "it depends on itself", network, source)
+                steps = formulas[k].grid.steps
+                why = (
+                    f"it is recurrent: {steps} steps, each from the one before"
+                    if steps
+                    else "it depends on itself"
+                )
+                _unread(formulas[k], why, network, source)
             return
         _level([formulas[k] for k in ready], reader, network, source)
         for k in ready:
@@ -232,11 +246,15 @@ def _level(ready: list[Formula], reader: Reader, network: Network, source: Sourc
     for matches in groups.values():
         try:
             ids, layer = matches[0].build(matches, reader)
+            made.append(Tensor("", ids, layer))
         except Unrecognised as error:
-            for match in matches:
-                _unread(match.formula, str(error), network, source)
-            continue
-        made.append(Tensor("", ids, layer))
+            try:
+                alone = [gathered.recognise(match.formula, reader) for match in matches]
+                made += [Tensor("", *match.build([match], reader)) for match in alone]
+            except Unrecognised:
+                for match in matches:
+                    _unread(match.formula, str(error), network, source)
+                continue
         for match in matches:
             for cell in np.setdiff1d(match.formula.lattice, match.formula.ids).tolist():
                 network.exceptions[cell] = "no number and no formula, within a map"

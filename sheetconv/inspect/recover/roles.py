@@ -83,6 +83,21 @@ def typed_inputs(pairs: list[Pair], formula: Formula, reader: Reader) -> list[Id
     try:
         data, _, _ = split_products(pairs, formula, reader)
     except Unrecognised:
-        return []
-    ids = np.concatenate(data)
+        data = _matrix_input(pairs, formula, reader)
+    ids = np.concatenate(data) if data else np.empty(0, np.int64)
     return [ids[reader.cells.kinds(ids) == Kind.NUMBER]]
+
+
+def _matrix_input(pairs: list[Pair], formula: Formula, reader: Reader) -> list[Ids]:
+    """Of two typed matrices multiplied, the one that several maps read, else the one whose rows are the product's."""
+    if any(_computed(side, reader) for pair in pairs for side in pair):
+        return []
+    sides = [np.stack([p[k] for p in pairs], 1) for k in (0, 1)]
+    read = [
+        sum(reader.readers_of.get(int(i), 0) for i in np.unique(side)) / len(np.unique(side))
+        for side in sides
+    ]
+    row = formula.positions[:, 0]
+    by_row = [all((side[row == r] == side[row == r][0]).all() for r in np.unique(row)) for side in sides]
+    which = int(read[1] > read[0]) if read[0] != read[1] else int(by_row[1] and not by_row[0])
+    return [p[which] for p in pairs]

@@ -6,7 +6,7 @@ import numpy as np
 
 from sheetconv.inspect.recover.cells import Ids
 from sheetconv.inspect.recover.reader import Formula, Match, Reader, per_cell, vector
-from sheetconv.inspect.recover.tensors import Layer
+from sheetconv.inspect.recover.tensors import Layer, Tensor
 from sheetconv.inspect.recover.values import Call, Poly, Unrecognised
 
 
@@ -33,15 +33,29 @@ def recognise(formula: Formula, reader: Reader) -> Match:
     if (owner != index).any() or index < 0 or (flat != np.arange(len(flat))).any():
         raise Unrecognised("")
     tensor = reader.tensor(index)
-    whole = np.sort(tensor.ids.ravel())
-    if tensor.ids.size != formula.count or any(not np.array_equal(np.sort(row), whole) for row in everything):
+    if tensor.ids.size != formula.count:
         raise Unrecognised("a softmax over part of a layer")
-    source = "{0}.flatten(1)" if tensor.spatial else "{0}"
+    code = _code(tensor, mine, everything)
 
     def build(matches: list[Match], _: Reader) -> tuple[Ids, Layer]:
-        return vector(matches[:1]), Layer("softmax", [tensor], f"F.softmax({source}, 1)")
+        ids = matches[0].formula.ids.reshape(tensor.ids.shape) if "{0}, " in code else vector(matches[:1])
+        return ids, Layer("softmax", [tensor], code)
 
     return Match(formula, ("softmax", int(formula.ids[0])), None, build)
+
+
+def _code(tensor: Tensor, mine: Ids, everything: np.ndarray) -> str:
+    """Over all of a layer, or over the rows or the columns of its plane; `everything` has the others (n, T)."""
+    others = np.sort(everything, 1)
+    if np.array_equal(others, np.broadcast_to(np.sort(mine), others.shape)):
+        return f"F.softmax({'{0}.flatten(1)' if tensor.spatial else '{0} '.strip()}, 1)"
+    if tensor.spatial and tensor.ids.shape[0] == 1:
+        plane = tensor.ids[0]
+        for axis, lines in ((3, np.sort(plane, 1)[:, None, :]), (2, np.sort(plane, 0).T[None, :, :])):
+            whole = np.broadcast_to(lines, (*plane.shape, lines.shape[-1])).reshape(plane.size, -1)
+            if np.array_equal(others, whole):
+                return f"F.softmax({{0}}, {axis})"
+    raise Unrecognised("a softmax over part of a layer")
 
 
 def _exponent(poly: Poly) -> Ids:
