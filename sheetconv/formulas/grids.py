@@ -277,6 +277,8 @@ def _even(
         for other in found:
             # at both ends, windows are clipped by the border rather than filled wrongly
             edge = sides.get(id(other))
+            if _breaks_off(other, host):
+                host.exceptions.update(dict.fromkeys(other.cells, True))
             if edge and (edge == "in" or _OPPOSITE[edge] not in sides.values()):
                 host.exceptions.update(dict.fromkeys(other.cells, True))
     return found
@@ -296,11 +298,26 @@ def _side(piece: Grid, host: Grid) -> str:
     if min(host.shape) < 3 or min(piece.shape) > 1:
         return ""
     down, across = host.pitch
-    if c0 <= left and right <= c1:
+    if c0 <= left and right <= c1 and 2 * (right - left + 1) > c1 - c0:
         return "above" if bottom == r0 - down else "below" if top == r1 + down else ""
-    if r0 <= top and bottom <= r1:
+    if r0 <= top and bottom <= r1 and 2 * (bottom - top + 1) > r1 - r0:
         return "left" if right == c0 - across else "right" if left == c1 + across else ""
     return ""
+
+
+def _breaks_off(piece: Grid, host: Grid) -> bool:
+    """Whether one cell at the end of a filled line goes on like the line but for some of its references."""
+    if len(piece.cells) != 1 or len(host.cells) < 4 or min(host.shape) > 1:
+        return False
+    at = piece.first
+    expected = host.expected(at)
+    if expected is None or len(expected) < 2:
+        return False
+    found = piece.slots[at]
+    if any(a.size != b.size for a, b in zip(found, expected, strict=True)):
+        return False
+    right = sum(a == b for a, b in zip(found, expected, strict=True))
+    return len(expected) > right >= len(expected) / 2
 
 
 def _slope(part: list[At], bounds: dict[At, np.ndarray], step: At) -> np.ndarray:

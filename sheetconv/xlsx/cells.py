@@ -192,6 +192,8 @@ class _SheetReader:
                 self.enter_data()
             elif name == "dataValidation":
                 self.cells.validations.append(dict(attributes))
+            elif name == "mergeCell" and "ref" in attributes:
+                self.cells.merged.append(parse_range(attributes["ref"]))
         elif self.aside or name == "extLst":
             self.aside += 1
         elif not name:

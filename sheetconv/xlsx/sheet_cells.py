@@ -34,6 +34,7 @@ class SheetCells:
     Attributes:
         sheet: the sheet's name.
         validations: attributes of each data validation as written, with its ``formula1`` and ``formula2``.
+        merged: areas that are shown as one cell; the first of their cells has the value.
         arrays: area of each array formula, by its first cell: {(row, column): (r0, c0, r1, c1)}.
     """
 
@@ -41,6 +42,7 @@ class SheetCells:
         self.sheet = sheet
         self.arrays: dict[tuple[int, int], Range] = {}
         self.validations: list[dict[str, str]] = []
+        self.merged: list[Range] = []
         self._rows, self._columns, self._numbers = array("i"), array("i"), array("d")
         self._others: dict[int, Value] = {}  # index of a cell → what is not a number
         self._formulas: dict[int, str | int] = {}  # index of a cell → text, or the number of a shared one

@@ -10,9 +10,13 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 
+from sheetconv.formulas.area import Area, rectangles
+from sheetconv.formulas.precedents import cells
 from sheetconv.formulas.source import Source
 from sheetconv.inspect.lint import checks
 from sheetconv.inspect.lint.sheet import Finding, Sheet, Workbook
+
+_MOST_JOINED = 200_000
 
 __all__ = ["Finding", "check_names", "lint"]
 
@@ -30,9 +34,22 @@ def lint(source: Source) -> list[Finding]:
     workbook = Workbook(source)
     found: list[Finding] = []
     for sheet in workbook:
-        here = {f for check in _checks() for f in check(sheet)}
+        here = _joined({f for check in _checks() for f in check(sheet)})
         found += sorted(here, key=lambda f: (f.area[1:], f.rule, f.message))
     return found
+
+
+def _joined(found: set[Finding]) -> list[Finding]:
+    """Findings that say the same of neighbouring cells as one."""
+    groups: dict[tuple[str, str, str], list[Area]] = {}
+    for finding in found:
+        groups.setdefault((finding.rule, finding.message, finding.expected), []).append(finding.area)
+    result = []
+    for (rule, message, expected), areas in groups.items():
+        small = len(areas) > 1 and sum(a.size for a in areas) <= _MOST_JOINED
+        for area in rectangles(cells(areas)) if small else areas:
+            result.append(Finding(area, rule, message, expected))
+    return result
 
 
 def _modules() -> list[str]:

@@ -85,8 +85,11 @@ class Reading:
 
 
 @lru_cache(maxsize=4096)
-def summed_slots(tree: Node | None) -> frozenset[int]:
-    """Slots whose cells enter the result as numbers: not looked up, counted, compared with a text or guarded."""
+def summed_slots(tree: Node | None) -> tuple[frozenset[int], frozenset[int]]:
+    """Slots whose cells enter the result as numbers, and those that the formula asks about first (ISBLANK).
+
+    Not among the former: what is copied, looked up, counted, compared with a text or with another cell.
+    """
     found: set[int] = set()
     guarded: set[int] = set()
     waiting: list[tuple[Node, bool]] = [(tree, True)] if tree is not None else []
@@ -96,11 +99,12 @@ def summed_slots(tree: Node | None) -> frozenset[int]:
             (found if summed else set()).add(node.index)
         elif isinstance(node, Apply):
             texts = any(isinstance(part, Text) for part in node.of)
+            compared = node.name in ("=", "<>") and all(isinstance(part, Slot) for part in node.of)
             if node.name in _GUARDS or (texts and node.name in ("=", "<>")):
                 guarded |= {part.index for part in node.of if isinstance(part, Slot)}
-            inner = summed and node.name not in _NOT_SUMMED
+            inner = summed and node.name not in _NOT_SUMMED and not compared
             waiting += [(part, inner) for part in node.of]
-    return frozenset(found - guarded)
+    return (frozenset(found - guarded) if not isinstance(tree, Slot) else frozenset()), frozenset(guarded)
 
 
 def readings(sheet: Sheet, grid: Grid) -> list[Reading]:
@@ -117,8 +121,12 @@ def readings(sheet: Sheet, grid: Grid) -> list[Reading]:
 def _readings(sheet: Sheet, grid: Grid) -> Iterator[Reading]:
     done: set[Area] = set()
     together: dict[tuple[Area, tuple[int, int]], list[int]] = {}
-    for slot in sorted(summed_slots(grid.skeleton.tree)):
+    summed, guarded = summed_slots(grid.skeleton.tree)
+    asked = {grid.slots[grid.first][slot] for slot in guarded}
+    for slot in sorted(summed):
         first, union = grid.slots[grid.first][slot], grid.reach(slot)
+        if first in asked:
+            continue
         if first.row1 - first.row0 + 1 >= ROWS or first.size > MOST_AREA:
             continue
         fixed = grid.fixed(slot) or union.size > MOST_AREA
@@ -230,10 +238,12 @@ def holes(sheet: Sheet, reading: Reading) -> list[tuple[int, int]]:
     filled = mask != Kind.BLANK
     if max(_pitch(filled)) > 1:
         return []
-    return [
+    merged = sheet.source.cells(reading.inside.sheet).merged
+    blank = (
         (reading.inside.row0 + int(r), reading.inside.column0 + int(c))
         for r, c in zip(*np.nonzero(~filled), strict=True)
-    ]
+    )
+    return [(r, c) for r, c in blank if not any(a <= r <= e and b <= c <= f for a, b, e, f in merged)]
 
 
 def blank_lines(sheet: Sheet, reading: Reading) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.blocks import components
-from sheetconv.formulas.grids import At, Grid, grids
+from sheetconv.formulas.grids import At, Grid, all_grids
 from sheetconv.formulas.source import Source
 from sheetconv.formulas.tree import Skeletons
 from sheetconv.xlsx.cells import CellError, Value
@@ -75,6 +75,14 @@ class Workbook:
         return (self[name] for name in self.source.sheets)
 
     @cached_property
+    def grids(self) -> dict[str, list[Grid]]:
+        """Maps of formulas by sheet, those of a single cell among them."""
+        found: dict[str, list[Grid]] = {}
+        for grid in all_grids(self.source, self.skeletons):
+            found.setdefault(grid.sheet, []).append(grid)
+        return found
+
+    @cached_property
     def slots_into(self) -> dict[str, set[Area]]:
         """Areas that formulas of any sheet read, by the sheet that they lie on."""
         found: dict[str, set[Area]] = {name: set() for name in self.source.sheets}
@@ -108,7 +116,7 @@ class Sheet:
     @cached_property
     def grids(self) -> list[Grid]:
         """Maps of formulas, those of a single cell among them."""
-        return grids(self.source, self.name, self.book.skeletons)
+        return self.book.grids.get(self.name, [])
 
     @cached_property
     def maps(self) -> list[Grid]:

@@ -16,6 +16,9 @@ _HARMLESS = {1.0, 2.0, 10.0, 100.0, 255.0, 256.0, 1000.0}
 """Divisors that scale rather than average: halves, percentages, pixel values."""
 
 
+_FAR = 4
+
+
 def check(sheet: Sheet) -> Iterator[Finding]:
     """One finding for each map with such a quotient."""
     for grid in sheet.maps:
@@ -41,7 +44,9 @@ def _quotient(sheet: Sheet, grid: Grid, node: Apply) -> Finding | None:
     number = float(np.prod([d for d in divisors if d is not None]))
     filled = sum(_filled(sheet, area) for area in block)
     whole = sum(area.size for area in block)
-    if filled < 2 or number == filled or number in _HARMLESS or number <= 0:
+    if filled < 2 or number == filled or number in _HARMLESS or number <= 0 or number != round(number):
+        return None
+    if not filled / _FAR <= number <= filled * _FAR:  # another quantity: a price by a number of shares
         return None
     where = ", ".join(map(str, block))
     size = f"{filled:,} filled cells" + (f" (of {whole:,})" if whole != filled else "")

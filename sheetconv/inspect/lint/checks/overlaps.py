@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.grids import Grid
 from sheetconv.inspect.lint.checks.too_large import excess
 from sheetconv.inspect.lint.reading import Reading, readings
-from sheetconv.inspect.lint.sheet import Finding, Sheet
+from sheetconv.inspect.lint.sheet import Finding, Kind, Sheet
 
 MOST_RANGES = 3000
 
@@ -73,7 +75,9 @@ def _left_out(sheet: Sheet, fixed: dict[Area, Grid]) -> Iterator[Finding]:
     for area, grid in fixed.items():
         for block in sheet.book[area.sheet].blocks_in(area):
             met = block.meet(area)
-            if met and met != block and met == area and _nearly(met, block):
+            if met and met != block and met == area and _nearly(met, block) and _filled(sheet, met, block):
+                if _headings(sheet, met, block):
+                    continue
                 yield Finding(
                     grid.area,
                     "overlaps",
@@ -93,7 +97,8 @@ def _short_map(sheet: Sheet, grid: Grid, reading: Reading) -> Iterator[Finding]:
         steps = reading.rows.step, reading.columns.step
         before = met.row0 - block.row0, met.column0 - block.column0
         after = block.row1 - met.row1, block.column1 - met.column1
-        if min(steps) >= 1 and any(before[k] == 0 and after[k] >= steps[k] for k in (0, 1)):
+        ends = any(before[k] == 0 and after[k] >= steps[k] for k in (0, 1))
+        if min(steps) >= 1 and ends and _filled(sheet, met, block):
             rows, columns = grid.shape
             yield Finding(
                 grid.area,
@@ -120,6 +125,26 @@ def _nearly(part: Area, block: Area) -> bool:
     columns = part.column0 - block.column0, block.column1 - part.column1
     large = min(block.row1 - block.row0, block.column1 - block.column0) >= 3
     return large and max(*rows, *columns) <= 2 and 0 in rows and 0 in columns
+
+
+def _filled(sheet: Sheet, part: Area, block: Area) -> bool:
+    """Whether nearly all of what a part leaves out of a block holds numbers: no label that touches its corner."""
+    mask = sheet.book[block.sheet].mask(block) != Kind.BLANK
+    inside = sheet.book[block.sheet].mask(part).size
+    return bool(mask.sum() - inside >= 0.75 * (mask.size - inside))
+
+
+def _headings(sheet: Sheet, part: Area, block: Area) -> bool:
+    """Whether a part leaves out typed numbers above it, or to its left, that count on: years, steps, classes."""
+    numbers = sheet.source.cells(block.sheet).numbers(*block[1:])
+    above = numbers[: part.row0 - block.row0, part.column0 - block.column0 :]
+    beside = numbers[part.row0 - block.row0 :, : part.column0 - block.column0].T
+    for lines in (above, beside):
+        if any(
+            len(line) > 2 and np.all(np.diff(line) > 0) and np.all(line == np.round(line)) for line in lines
+        ):
+            return True
+    return False
 
 
 def _rest(part: Area, block: Area) -> str:

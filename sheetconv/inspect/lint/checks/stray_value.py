@@ -61,7 +61,15 @@ def _kernels(sheet: Sheet) -> list[Area]:
         and len(patch.cells) == patch.area.size
         and all(area.size == 1 for area in meeting(areas, where, patch.area))
     ]
-    return sorted([*read, *alone])
+    found = sorted([*read, *alone])
+    return [area for area in found if not _block_diagonal(sheet.mask(area))]
+
+
+def _block_diagonal(mask: np.ndarray) -> bool:
+    """Whether half of a matrix and more is zero by design: every row and column has a number all the same."""
+    filled = mask != Kind.ZERO
+    full = filled.any(0).all() and filled.any(1).all()
+    return bool(full and min(mask.shape) >= 4 and 2 * filled.sum() <= mask.size)
 
 
 def _small(area: Area) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.grids import Grid
+from sheetconv.formulas.tree import Apply, Slot
 from sheetconv.inspect.lint.reading import Margin, Reading, outside, readings
 from sheetconv.inspect.lint.sheet import Finding, Sheet
 
@@ -21,11 +22,10 @@ def check(sheet: Sheet) -> Iterator[Finding]:
                 yield _unfixed(grid, reading)
                 continue
             for axis, margin in (("row", reading.rows), ("column", reading.columns)):
-                early = margin.excess < 0 and reading.window == (
-                    1,
-                    1,
-                )  # a table that goes on from its first row
-                if margin.excess and axis not in done and not early:
+                size = reading.window[axis == "column"]
+                early = margin.excess < 0 and size == 1  # a table whose rows go on from the row before
+                last = margin.after < size and _rounds_up(grid)
+                if margin.excess and axis not in done and not early and not last:
                     done.add(axis)
                     yield _finding(sheet, grid, reading, axis, margin)
 
@@ -41,6 +41,12 @@ def _drifts(reading: Reading) -> bool:
         (inside.row1 - inside.row0 + 1) <= size[0] and (inside.column1 - inside.column0 + 1) <= size[1]
     )
     return moved and fits and size != (1, 1)
+
+
+def _rounds_up(grid: Grid) -> bool:
+    """Whether the map is a maximum or a mean over windows: the last ones may reach beyond their input."""
+    tree = grid.skeleton.tree
+    return isinstance(tree, Apply) and tree.name in ("MAX", "AVERAGE") and isinstance(tree.of[0], Slot)
 
 
 def _unfixed(grid: Grid, reading: Reading) -> Finding:
