@@ -85,7 +85,8 @@ def overload(target: str) -> Any:
     Raises `WorkbookError` for a name that is not allowed.
     """
     target = functional(target)
-    if target not in allowed():
+    load()
+    if target not in RULES and target not in _OWN and target not in _INTERMEDIATE:
         raise WorkbookError(f"operator {target!r} is not one that sheetconv runs")
     own = _OWN.get(target) or (RULES[target].own if target in RULES else None)
     if own is not None:

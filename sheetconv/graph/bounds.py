@@ -23,6 +23,7 @@ from sheetconv.graph.expr import (
     FloatArray,
     Negative,
     Select,
+    _choose,
     _evaluate,
     _gather,
     walk,
@@ -115,10 +116,7 @@ def _call(
     if function == "IF":
         return value, np.where(a != 0, found[1][1], found[-1][1])
     if function == "CHOOSE":
-        which = np.clip(np.asarray(a, dtype=np.int64) - 1, 0, len(found) - 2)
-        return value, np.choose(which, np.broadcast_arrays(*(s for _, s in found[1:]))) if len(found) < 33 else (
-            np.maximum.reduce(np.broadcast_arrays(*(s for _, s in found[1:])))
-        )  # fmt: skip
+        return value, _choose(a, [s for _, s in found[1:]])
     if function == "EXP":
         return value, np.abs(value) * (1 + scale)
     if function == "LN":

@@ -232,6 +232,14 @@ def _gather(
 # The cumulative gamma distribution of shape 1/2 and scale 1 is erf(√x); no other shape is used.
 _gamma_half = np.vectorize(lambda x: math.erf(math.sqrt(x)), otypes=[float])
 
+
+def _choose(number: Any, values: Sequence[Any]) -> Any:
+    """Value number `number`, counted from 1; in a branch that is not taken the number may be any."""
+    at, *found = np.broadcast_arrays(number, *values)
+    index = np.clip(np.nan_to_num(at).astype(np.int64) - 1, 0, len(found) - 1)
+    return np.take_along_axis(np.stack(found), index[None], 0)[0]
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "EXP": np.exp,
     "LN": np.log,
@@ -246,7 +254,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "IF": np.where,
     "INT": np.floor,
     "MOD": np.mod,
-    "CHOOSE": lambda k, *a: np.choose(np.asarray(k, dtype=np.int64) - 1, np.broadcast_arrays(*a)),
+    "CHOOSE": lambda k, *a: _choose(k, a),
     "SIGN": np.sign,
     "RAND": lambda: np.asarray(math.nan),  # nobody can know it
     "GAMMADIST": lambda x, shape, scale, cumulative: _gamma_half(x),

@@ -12,6 +12,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from sheetconv.errors import UnsupportedOperator
@@ -82,6 +83,7 @@ def example(name: str, shape: tuple[int, ...]) -> Callable[[Callable[[], Any]], 
     return register
 
 
+@cache
 def load() -> None:
     """Import every file of this package, so that all rules are registered."""
     from sheetconv import ops

@@ -54,12 +54,12 @@ class Sheets:
 
     def has_formula(self, place: Place) -> np.ndarray:
         """Which cells of a tensor hold a formula, bool of the tensor's shape."""
-        return np.isin(keys(place), self.formula_keys(place.sheet))
+        return among(keys(place), self.formula_keys(place.sheet))
 
     def filled(self, place: Place) -> np.ndarray:
         """Which cells of a tensor hold anything, bool of the tensor's shape."""
         cells = self[place.sheet]
-        return np.isin(keys(place), cells.keys[cells.filled])
+        return among(keys(place), np.sort(cells.keys[cells.filled]))
 
     def stored(self, place: Place) -> FloatArray:
         """The typed numbers of a tensor; a cell that was cleared counts as 0, as in every formula that reads it."""
@@ -77,6 +77,14 @@ class Sheets:
 def _area_keys(area: tuple[int, int, int, int]) -> np.ndarray:
     r0, c0, r1, c1 = area
     return (np.arange(r0, r1 + 1)[:, None] * 2**14 + np.arange(c0, c1 + 1)).reshape(-1)
+
+
+def among(wanted: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+    """Which of `wanted` are among `ascending` numbers, bool of the same shape (a binary search, no sort)."""
+    if not len(ascending):
+        return np.zeros(wanted.shape, bool)
+    at = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
+    return np.asarray(ascending[at] == wanted)
 
 
 def keys(place: Place) -> np.ndarray:

@@ -17,14 +17,14 @@ from sheetconv.graph.tensor import Tensor
 from sheetconv.prove.cells import pick
 from sheetconv.prove.compare import TOLERANCE, Comparison, compare
 from sheetconv.prove.draws import Draws
-from sheetconv.prove.reference import Expected, Reference
+from sheetconv.prove.reference import Expected, Reference, close
 from sheetconv.sheet.layout import Place
 from sheetconv.xlsx.cells import numbers
 
 WORK = 90_000
 """Cells × points that the engine computes by default (at least one point, at most `MOST`)."""
 MOST = 16
-FURTHER = 30
+FURTHER = 10
 """Further points, at most, for formulas that no rule gives."""
 
 
@@ -145,17 +145,25 @@ def _further(
     if not own:
         return
     for number in range(max(done, 4, min(given.selectors(), FURTHER))):
+        wanted = [p for p in own if number < 4 or p.tensor.name in result.branches.unseen()]
+        if not wanted:
+            return
         values = reference.chain(given.point(number))
-        for place in own:
-            tensor = place.tensor
-            assert tensor.expr is not None
-            if tensor in reference.typed or not all(t in values for t in tensors_read(tensor.expr)):
-                continue
-            found = evaluate(tensor.expr, tensor.axes, values)
-            wanted = Expected(values[tensor], reference.scale(tensor, values[tensor], values))
-            compared = compare(place, found.astype(object), wanted, TOLERANCE * 100)
-            if not compared.agrees:
+        for place in wanted:
+            compared = _own(reference, place, values)
+            if compared is not None and not compared.agrees:
                 result.unequal.append(compared)
                 return
-            if number >= done:
-                result.branches.note(tensor, values)
+            if compared is not None and number >= done:
+                result.branches.note(place.tensor, values)
+
+
+def _own(reference: Reference, place: Place, values: Mapping[Tensor, FloatArray]) -> Comparison | None:
+    """A tensor's formula by our own definition of expressions, against its operator; None where it was typed over."""
+    tensor = place.tensor
+    assert tensor.expr is not None
+    if tensor in reference.typed or not all(t in values for t in tensors_read(tensor.expr)):
+        return None
+    found, expected = evaluate(tensor.expr, tensor.axes, values), values[tensor]
+    scale = np.abs(expected) if close(found, expected) else reference.scale(tensor, expected, values)
+    return compare(place, found.astype(object), Expected(expected, scale), TOLERANCE * 100)

@@ -38,6 +38,11 @@ _ADDING = frozenset(
 )  # fmt: skip
 
 
+def close(found: FloatArray | None, expected: FloatArray) -> bool:
+    """Whether values agree so well that the expected value itself is scale enough."""
+    return found is not None and bool((np.abs(found - expected) <= 1e-13 * np.abs(expected)).all())
+
+
 @dataclass
 class Expected:
     """torch's value of each cell of a tensor, and the scale of its rounding error (both of the tensor's shape)."""
@@ -152,6 +157,8 @@ class Reference:
     ) -> FloatArray:
         operation = tensor.operation
         assert operation is not None
+        if close(found.get(tensor), expected):
+            return np.abs(expected)
         nested = any(isinstance(a, Operation) for a in operation.arguments)
         if operation.target in _ADDING and not nested:
             sizes = {t: values[t].abs() for t in operation.tensors()}

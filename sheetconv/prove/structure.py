@@ -102,11 +102,23 @@ def structure(manifest: Manifest, sheets: Sheets, source: Source, most: int = 20
         if place.tensor.expr is None:
             result.without.append(place.tensor)
             continue
-        if rule is not None and plain(rule, place.tensor.axes) == plain(place.tensor.expr, place.tensor.axes):
+        if _copies(place.tensor) or (
+            rule is not None and plain(rule, place.tensor.axes) == plain(place.tensor.expr, place.tensor.axes)
+        ):
             result.by_rule.add(place.tensor)
         _compare(result, manifest, sheets, normal, place, most)
     _texts(result, manifest, sheets, normal)
     return result
+
+
+def _copies(tensor: Tensor) -> bool:
+    """Whether a tensor copies another, element by element, by its formula and by its operator."""
+    operation, expr = tensor.operation, tensor.expr
+    if operation is None or operation.target != "aten.alias.default" or not isinstance(expr, Read):
+        return False
+    return (
+        operation.arguments == (expr.tensor,) and expr.at == tensor.axes and expr.tensor.shape == tensor.shape
+    )
 
 
 def _compare(

@@ -9,7 +9,7 @@ the file that has no cached values. The two share nothing but the file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from sheetconv.prove.engines import get
 from sheetconv.prove.points import Points, how_many, look
 from sheetconv.prove.reference import Reference
 from sheetconv.prove.structure import Structure, strange, structure
+from sheetconv.prove.witness import second_opinion
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.manifest import Manifest
 from sheetconv.xlsx.cells import numbers
@@ -61,6 +62,10 @@ class Report:
     """Cells that differ at other points."""
     unseen: dict[str, int] = field(default_factory=dict)
     """Branches that no point took, by tensor."""
+    disagreement: str = ""
+    """What to say where another engine finds right what the first finds wrong."""
+    witness: str = ""
+    """The second engine that finds a difference too."""
     points: int = 0
     """At how many other points the engine and torch were compared."""
     relative_to: str = "relative to the operators that the manifest names"
@@ -89,14 +94,15 @@ class Report:
 
     def verdict(self) -> str:
         """One line: proven or not, and where it fails first."""
-        return printable(self._differs() or self._unproven() or self._verified())
+        return printable(self.disagreement or self._differs() or self._unproven() or self._verified())
 
     def _differs(self) -> str:
         for kind, found in (("computed", self.computed), ("cached", self.cached)):
             bad = [c for c in found if not c.agrees]
             if bad:
                 worst = bad[0]
-                by = self.engine if kind == "computed" else "the file's cached value"
+                also = f" ({self.witness} too)" if self.witness else ""
+                by = self.engine + also if kind == "computed" else "the file's cached value"
                 return (
                     f"DIFFERS: {worst.tensor} at {worst.worst}: {by} has {_show(worst.found)}, torch computes "
                     f"{worst.expected!r} ({len(bad)} of {len(found)} tensors differ in {kind} values)"
@@ -170,6 +176,8 @@ def verify(path: Path, engine: str = "ironcalc", device: str = "auto", probes: i
     computed = {p.tensor: pick(block, p) for p, block in zip(places, here, strict=True)}
     _here(report, reference, places, stored, computed, cached)
     _there(report, look(reference, places, given, there, shape.by_rule))
+    if shape.holds:
+        _ask_another(report, path, reference, places, stored)
     return report
 
 
@@ -212,6 +220,33 @@ def _structure(manifest: Manifest, sheets: Sheets, source: Source, report: Repor
     report.reasons += strange(manifest)
     report.legs.append(Leg("By structure", found.holds, "by structure", found.detail()))
     return found
+
+
+def _ask_another(
+    report: Report,
+    path: Path,
+    reference: Reference,
+    places: Sequence[Place],
+    stored: Mapping[Tensor, FloatArray],
+) -> None:
+    """Where right formulas give wrong numbers, hear a second engine before the file is blamed."""
+    blamed = next((c for c in report.computed if not c.agrees), None)
+    if blamed is None:
+        return
+
+    def judge(blocks: Sequence[np.ndarray]) -> list[Comparison]:
+        found = {p.tensor: pick(block, p) for p, block in zip(places, blocks, strict=True)}
+        expected = reference.expected({**stored, **{t: numbers(v) for t, v in found.items()}})
+        return [compare(p, found[p.tensor], expected[p.tensor]) for p in places]
+
+    name, says = second_opinion(path, report.engine, places, blamed, {}, judge)
+    if says == "right":
+        report.disagreement = (
+            f"ENGINES DISAGREE: {blamed.tensor} at {blamed.worst}: {report.engine} has {_show(blamed.found)}, {name} "
+            f"has what torch computes, {blamed.expected!r}; the formula is right, so verify with --engine {name}"
+        )
+    elif says == "wrong":
+        report.witness = name
 
 
 def _there(report: Report, found: Points) -> None:
