@@ -125,8 +125,13 @@ class Printer:
                 over = np.arange(math.prod(v.size for v in expr.over))
                 ranges = self._areas(expr.range, expr.over, env, n, over)
                 positions = [self._text(p, env, n).pieces for p in expr.position]
-                if len(positions) == 1 and self._inner_offsets(expr.range, expr.over, grid(expr.over))[1].any():
-                    positions.insert(0, [b"1"])  # with one coordinate some programs count the rows of a single row
+                if (
+                    len(positions) == 1
+                    and self._inner_offsets(expr.range, expr.over, grid(expr.over))[1].any()
+                ):
+                    positions.insert(
+                        0, [b"1"]
+                    )  # with one coordinate some programs count the rows of a single row
                 return Text([b"INDEX(", *_joined(b",", [ranges, *positions]), b")"])
             case Negative(operand):
                 return Text([b"-", *self._text(operand, env, n).wrapped(SIGN)], SIGN)

@@ -54,7 +54,9 @@ class Liar(IronCalc):
     def evaluate_at(self, book: Path, ranges: Sequence[Any], points: Sequence[Any]) -> list[list[np.ndarray]]:
         found = super().evaluate_at(book, ranges, points)
         for blocks in found:
-            number = next(i for i, block in enumerate(blocks) if block.size > 1000 and block[-1, -1] is not None)
+            number = next(
+                i for i, block in enumerate(blocks) if block.size > 1000 and block[-1, -1] is not None
+            )
             blocks[number][-1, -1] = 99.0
         return found
 
