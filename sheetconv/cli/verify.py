@@ -16,8 +16,20 @@ import click
 @click.option(
     "--probes", type=click.IntRange(1, 1000), help="Other points at which the engine computes the workbook."
 )
+@click.option(
+    "--model", help="The network that BOOK must be: a name, or path/to/file.py:name (the file is run)."
+)
+@click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file for --model.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def command(book: Path, engine: str, device: str, probes: int | None, as_json: bool) -> None:
+def command(
+    book: Path,
+    engine: str,
+    device: str,
+    probes: int | None,
+    model: str | None,
+    weights: Path | None,
+    as_json: bool,
+) -> None:
     """Prove that every activation cell of BOOK is what torch computes in float64.
 
     Exit code 0 only if the recalculated and the cached values of all cells agree within 1e-9 of their scale.
@@ -25,7 +37,7 @@ def command(book: Path, engine: str, device: str, probes: int | None, as_json: b
     from sheetconv.errors import printable
     from sheetconv.prove.verify import table, verify
 
-    report = verify(book, engine, device, probes)
+    report = verify(book, engine, device, probes, model, weights)
     if as_json:
         click.echo(json.dumps(report.as_dict(), default=str))
     else:

@@ -25,6 +25,7 @@ from sheetconv.prove.cells import Sheets, blank, pick, read_manifest
 from sheetconv.prove.compare import CACHED, Comparison, compare
 from sheetconv.prove.draws import draws
 from sheetconv.prove.engines import get
+from sheetconv.prove.model import against_model
 from sheetconv.prove.points import Points, how_many, look
 from sheetconv.prove.reference import Reference
 from sheetconv.prove.structure import Structure, strange, structure
@@ -148,10 +149,18 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def verify(path: Path, engine: str = "ironcalc", device: str = "auto", probes: int | None = None) -> Report:
+def verify(
+    path: Path,
+    engine: str = "ironcalc",
+    device: str = "auto",
+    probes: int | None = None,
+    model: str | None = None,
+    weights: Path | None = None,
+) -> Report:
     """Prove a workbook; see the module's docstring for what is compared with what.
 
     `probes` is the number of other points that the engine computes; None lets the workbook's size decide.
+    `model` names a network (``file.py:name``) that the workbook must be, with the parameters of `weights`.
 
     Raises `WorkbookError` (not ours, damaged), `EngineError` (missing, failed), `UsageError` (device, engine).
     """
@@ -170,6 +179,8 @@ def verify(path: Path, engine: str = "ironcalc", device: str = "auto", probes: i
         _accounted(manifest, sheets, report)
         shape = _structure(manifest, sheets, source, report)
         given = draws(manifest, sheets, stored)
+        if model is not None:
+            _is_model(report, manifest, stored, model, weights)
     many = how_many(sum(p.tensor.size for p in places), probes)
     points = [given.typed(given.point(k)) for k in range(many)]
     here, *there = program.evaluate_at(path, [(p.sheet, p.box()) for p in places], [{}, *points])
@@ -247,6 +258,20 @@ def _ask_another(
         )
     elif says == "wrong":
         report.witness = name
+
+
+def _is_model(
+    report: Report, manifest: Manifest, stored: Mapping[Tensor, FloatArray], model: str, weights: Path | None
+) -> None:
+    """The leg of the network itself: its own graph and parameters against the workbook's."""
+    found = list(against_model(manifest, stored, model, weights))
+    detail = (
+        f"{found[0]} ({len(found)} differences)"
+        if found
+        else "the same operators, wiring, shapes, parameters"
+    )
+    report.legs.append(Leg("The network", not found, f"the network {model}", detail))
+    report.relative_to = f"it is the network {model} itself"
 
 
 def _there(report: Report, found: Points) -> None:
