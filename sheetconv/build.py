@@ -16,6 +16,7 @@ from sheetconv.template import load, of_network
 if TYPE_CHECKING:
     from torch import nn
 
+    from sheetconv.back.run_data import RunData
     from sheetconv.data.pick import Picked
     from sheetconv.graph.tensor import Graph
     from sheetconv.prove.verify import Report
@@ -45,6 +46,8 @@ class Request:
     fuse_relu: bool | None = None
     with_gradients: bool = False
     label: int | None = None
+    run: Path | None = None
+    images: int = 10
     pages: str | None = None
     trust_template: bool = False
     force: bool = False
@@ -75,7 +78,10 @@ def build(request: Request) -> Built:
         if not request.image:
             raise UsageError("--show writes the steps of reading a picture; give --image too")
         check_target(request.show, force=request.force, suffix=".png")
+    run = _run(request)
     template = _template(request)
+    if run is not None:
+        template.classes = run.classes or template.classes
     _check_gradients(request, template)
     if template.model or request.model:
         network, shape = _network(request, template)
@@ -97,10 +103,32 @@ def build(request: Request) -> Built:
             gradients=request.with_gradients,
             label=request.label,
             cached_digits=request.cached_digits,
+            run=run,
         )
         if request.verify:
             report = _prove(temporary, request)
     return Built(request.output, f"{picked.captions[0]} ({picked.source})", picked.reason, report)
+
+
+def _run(request: Request) -> RunData | None:
+    """The run that the workbook is to show, whose network, weights and test images then count as asked for."""
+    if request.run is None:
+        return None
+    from sheetconv.back.run_data import open_run
+
+    for option, value in (
+        ("TEMPLATE", request.template),
+        ("--model", request.model),
+        ("--weights", request.weights),
+    ):
+        if value is not None:
+            raise UsageError(f"{option} does not go with --run, which has its own network and weights")
+    run = open_run(request.run)
+    request.model, request.weights = run.net, run.weights
+    if not request.image and request.input is None and not request.random_input:
+        request.split = "test" if request.dataset is None else request.split
+        request.dataset = request.dataset or run.dataset
+    return run
 
 
 def _show(picked: Picked, path: Path, *, force: bool) -> None:
@@ -229,6 +257,7 @@ def _pixels(request: Request, template: Template, shape: tuple[int, ...]) -> Pic
         index,
         request.digit,
         request.image,
+        request.images - 1,
         nth=request.nth,
         label_column=request.label_column,
     )

@@ -52,6 +52,12 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
 @click.option("--fuse-relu/--no-fuse-relu", default=None, help="ReLU in the cell of the layer before it.")
 @click.option("--with-gradients", is_flag=True, help="Loss, gradients and one step of training in cells too.")
 @click.option("--label", type=click.IntRange(min=0), help="The class that the loss is measured against.")
+@click.option(
+    "--run", type=click.Path(path_type=Path), help="A folder of `train`: its network, history and mistakes."
+)
+@click.option(
+    "--images", type=click.IntRange(1, 100), default=10, show_default=True, help="Images to choose from."
+)
 @click.option("--pages", help="Only these pages of the template, by number or name: 2,3,Edges.")
 @click.option(
     "--cached-digits",

@@ -327,8 +327,13 @@ class Canvas:
     def captions(self, row: int, column: int, pick: Tensor, **properties: Any) -> None:
         """The caption of the chosen image, looked up by a formula that holds all captions."""
         texts = [c.replace('"', '""') for c in self.draft.picked.captions]
-        listed = ",".join(f'"{t}"' for t in texts)
-        self.formula(row, column, f"CHOOSE({self.address(pick, 0)},{listed})", texts[0], **properties)
+        at, groups = self.address(pick, 0), [texts[i : i + 20] for i in range(0, len(texts), 20)]
+        if len(texts) < 30:  # LibreOffice's CHOOSE takes no more arguments
+            groups = [texts]
+        number = at if len(groups) == 1 else f"MOD({at}-1,20)+1"
+        chosen = [f"CHOOSE({number},{','.join(f'{chr(34)}{t}{chr(34)}' for t in group)})" for group in groups]
+        text = chosen[0] if len(groups) == 1 else f"CHOOSE(INT(({at}-1)/20)+1,{','.join(chosen)})"
+        self.formula(row, column, text, texts[0], **properties)
 
     def at(self, place_row: int, place_column: int, *, row: bool = True, column: bool = True) -> str:
         """The address of a cell of this page, absolute unless `row` or `column` is off."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from sheetconv.data.pick import Picked
 from sheetconv.errors import ModelError
-from sheetconv.graph.expr import Call, Expr, FloatArray
+from sheetconv.graph.expr import Call, Expr, FloatArray, call
 from sheetconv.graph.expr import evaluate as evaluate_expr
 from sheetconv.graph.tensor import Graph, Operation, Tensor, look_through
 from sheetconv.sheet.layout import Place
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Step = tuple[int, int]
 CACHED_DIGITS = 12  # what proves a billionth with room
+_CHOICES = 30
 STAY, DOWN, ACROSS = (0, 0), (1, 0), (0, 1)
 
 
@@ -56,6 +57,8 @@ class Draft:
     known: dict[Tensor, FloatArray] = field(default_factory=dict)
     gradients: bool = False
     """Whether the workbook's own network shows its gradients and a step of training."""
+    run: Any = None
+    """The training run that the workbook is made from (`sheetconv.back.run_data.RunData`)."""
     label: int | None = None
     """What the loss is measured against; None for the label of the chosen image."""
 
@@ -235,8 +238,19 @@ class Maker:
 def chosen(pick: Tensor, stack: Tensor, tensor: Tensor) -> tuple[Expr, Operation]:
     """The formula and the operation of image number `pick` (from 1) of `stack` (K, C, H, W)."""
     _, c, y, x = tensor.axes
-    expr = Call("CHOOSE", (pick.at(0), *(stack.at(k, c, y, x) for k in range(stack.shape[0]))))
+    expr = nth(pick.at(0), [stack.at(k, c, y, x) for k in range(stack.shape[0])])
     return expr, Operation("choose", (pick, stack))
+
+
+def nth(number: Expr, choices: Sequence[Expr]) -> Expr:
+    """Choice `number` (from 1); many are chosen in two steps, since LibreOffice's CHOOSE takes 30 arguments at most."""
+    if len(choices) < _CHOICES:
+        return Call("CHOOSE", (number, *choices))
+    group = _CHOICES - 10
+    rest = [*choices, *[choices[-1]] * (-len(choices) % group)]
+    place = call("MOD", number - 1, group) + 1
+    groups = [Call("CHOOSE", (place, *rest[i : i + group])) for i in range(0, len(rest), group)]
+    return Call("CHOOSE", (call("INT", (number - 1) / group) + 1, *groups))
 
 
 def _finite(tensor: Tensor, values: FloatArray) -> FloatArray:

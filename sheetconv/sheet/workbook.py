@@ -31,16 +31,19 @@ def write_pages(
     *,
     gradients: bool = False,
     label: int | None = None,
+    run: Any = None,
     cached_digits: int = CACHED_DIGITS,
 ) -> manifests.Manifest:
     """Write the pages of a template, fed with `picked.images`, to `path` (a temporary file of the caller's).
 
     `network` is the one that the template's page of kind network shows, as captured; with `gradients` it shows
-    its way back too, from the loss against `label` (by default the label of the chosen image).
+    its way back too, from the loss against `label` (by default the label of the chosen image). `run` is what a
+    page of kind run shows.
     Cached values of formulas have `cached_digits` significant digits.
     """
     draft = Draft(picked, template.texts, template.title, template.note, template.classes, network)
     draft.gradients, draft.label, draft.cached_digits = gradients, label, cached_digits
+    draft.run = run
     pages = _built(draft, template)
     draft.graph.check()
     values = draft.compute()
