@@ -22,8 +22,8 @@ from sheetconv.train.callbacks.metrics import Metrics
 from sheetconv.train.callbacks.precision import MixedPrecision
 from sheetconv.train.callbacks.recorder import Recorder, StopAtNaN
 from sheetconv.train.callbacks.schedule import CURVES, Schedule
-from sheetconv.train.callbacks.skip import SkipEasy
-from sheetconv.train.callbacks.winograd import Winograd
+from sheetconv.train.extras.skip import SkipEasy
+from sheetconv.train.extras.winograd_callback import Winograd
 from sheetconv.train.learner import Learner
 from sheetconv.train.loaders import DataLoaders, ResidentLoader
 from sheetconv.train.metrics import Accuracy

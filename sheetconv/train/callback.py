@@ -6,12 +6,11 @@ import difflib
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from sheetconv.errors import TrainingError
 
-if TYPE_CHECKING:
-    from sheetconv.train.learner import Learner
+Learner = Any  # what hooks are given; the class itself imports this module, and its own callbacks name it
 
 LEVELS = ("fit", "epoch", "batch")
 STEPS = ("predict", "get_loss", "backward", "step", "zero_grad")

@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import sheetconv
-from sheetconv.errors import TrainingError, UsageError
+from sheetconv.errors import TrainingError
 from sheetconv.train import augment
 from sheetconv.train.assemble import check, loader, make_learner, make_loss
 from sheetconv.train.callback import Callback
@@ -29,45 +29,20 @@ from sheetconv.train.callbacks.predict import capture_preds
 from sheetconv.train.callbacks.progress import Progress, Timer
 from sheetconv.train.callbacks.stop import EarlyStopping
 from sheetconv.train.devices import choose_device, device_name, to_device
+from sheetconv.train.extras.memory import is_full, keep_memory, largest
+from sheetconv.train.extras.switches import one_step
+from sheetconv.train.extras.trials import best_start
 from sheetconv.train.folder import BEST, LAST, MODEL, free_folder, latest_folder, read_run, write_run
 from sheetconv.train.learner import Learner
 from sheetconv.train.lock import claimed
-from sheetconv.train.memory import is_full, keep_memory, largest
+from sheetconv.train.options import Options, extended, switched
 from sheetconv.train.plain import PLAIN, write_plain
 from sheetconv.train.prepare import Data, image_shape, prepare_data, prepare_net
 from sheetconv.train.recipes import Recipe
 from sheetconv.train.report import report
 from sheetconv.train.summary import summary
-from sheetconv.train.switches import choose_switches, one_step
-from sheetconv.train.trials import best_start
 
 Say = Callable[[str], None]
-_SWITCHES = ("threads", "amp", "convolutions")
-_UNDECIDED = (None, "auto")
-
-
-@dataclass
-class Options:
-    """Where and how a recipe runs.
-
-    What is learned depends only on `seed`, `limit`, the `weights` it starts from, the epochs that `extend` a finished
-    run, and the `patience` after which epochs without improvement end it. `log` names further forms of the history.
-    """
-
-    out: Path | None = None
-    seed: int = 0
-    device: str = "auto"
-    amp: str = "auto"
-    convolutions: str = "auto"
-    compile: bool = False
-    limit: int | None = None
-    resume: bool = False
-    force: bool = False
-    threads: int | None = None
-    weights: Path | None = None
-    extend: int | None = None
-    patience: int | None = None
-    log: tuple[str, ...] = ()
 
 
 @dataclass
@@ -138,24 +113,6 @@ def _train(
     return _finish(name, recipe, learn, data, folder, about, begun)
 
 
-def extended(recipe: Recipe, options: Options, folder: Path) -> tuple[Recipe, Options, int]:
-    """Recipe and options of a finished run that is to have `options.extend` more epochs, and how many it had.
-
-    Without that option they are as they were, and 0. Raises `UsageError` where the run was not finished.
-    """
-    if not options.extend:
-        return recipe, options, 0
-    before = read_run(folder)
-    after = (
-        before.get("settings", {}).get("epochs") if before.get("finished") else before.get("extended_from")
-    )
-    if not after or not (folder / LAST).is_file():
-        raise UsageError(
-            f"{folder} holds no finished run to extend; --resume goes on with an interrupted one"
-        )
-    return recipe.with_values(epochs=after + options.extend), replace(options, resume=True), after
-
-
 @contextmanager
 def _memory_told(recipe: Recipe, model: nn.Module, data: Data, device: torch.device) -> Iterator[None]:
     """Turn a full memory into one line with the batch size that would fit."""
@@ -175,38 +132,6 @@ def _memory_told(recipe: Recipe, model: nn.Module, data: Data, device: torch.dev
     size = largest(fits, recipe.batch_size)
     help = f"--batch-size {size} would fit" if size else "not even one image fits, so give a smaller network"
     raise TrainingError(f"the memory of {device} is too small for batches of {recipe.batch_size}; {help}")
-
-
-def switched(
-    recipe: Recipe, options: Options, model: nn.Module, data: Data, device: torch.device, folder: Path
-) -> tuple[Options, list[str]]:
-    """Options with threads (set in torch), precision and convolutions decided, and lines about what was timed.
-
-    A resumed run takes what it began with, since all three change the last bits of its numbers.
-    """
-    before = read_run(folder) if options.resume else {}
-    if before.get("amp") in ("off", "bf16", "fp16") and isinstance(before.get("threads"), int):
-        options = _decided(options, {"convolutions": "torch"} | before)
-    if options.compile or options.amp in ("bf16", "fp16"):
-        options = _decided(options, {"convolutions": "torch"})  # Winograd's are in float32 and not compiled
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    lines: list[str] = []
-    decide = {name for name in _SWITCHES if getattr(options, name) in _UNDECIDED}
-    if decide:
-        batch = loader(recipe, data.train, len(data.train.class_names)).sample(recipe.batch_size)
-        switches = choose_switches(model, batch, make_loss(recipe), device, decide=decide)
-        lines = list(switches.lines.values())
-        options = _decided(options, switches.settings())
-    return options, lines
-
-
-def _decided(options: Options, values: dict[str, Any]) -> Options:
-    """Options with those of `values` where nothing was asked for."""
-    return replace(
-        options,
-        **{key: values[key] for key in _SWITCHES if key in values and getattr(options, key) in _UNDECIDED},
-    )
 
 
 class _SayResumed(Callback):

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from turns import alternating
 
-from sheetconv.train.memory import keep_memory
-from sheetconv.train.winograd import conv3x3, tile
+from sheetconv.train.extras.memory import keep_memory
+from sheetconv.train.extras.winograd import conv3x3, tile
 
 LAYERS = [  # input channels, output channels, grid
     (24, 24, 12), (32, 32, 12), (32, 64, 12), (48, 96, 12), (64, 64, 12), (64, 128, 12), (64, 64, 13), (64, 128, 13),

@@ -28,8 +28,8 @@ from sheetconv.data.sources import open_dataset
 from sheetconv.nets import simple_cnn
 from sheetconv.train.callbacks.device import Device
 from sheetconv.train.callbacks.metrics import Metrics
+from sheetconv.train.extras.memory import keep_memory
 from sheetconv.train.loaders import ResidentLoader
-from sheetconv.train.memory import keep_memory
 from sheetconv.train.metrics import Accuracy
 
 BATCH, PART = 256, 12_800

@@ -11,17 +11,17 @@ from torch import nn
 
 from sheetconv.errors import TrainingError, UsageError
 from sheetconv.nets import NETS, compact_cnn, seeded, simple_cnn
-from sheetconv.train import switches
 from sheetconv.train.callbacks.activations import ActivationStats
 from sheetconv.train.callbacks.lr_finder import LRFinder, lr_find, smoothed
 from sheetconv.train.callbacks.metrics import Metrics
 from sheetconv.train.callbacks.schedule import OneCycle
+from sheetconv.train.extras import switches
 from sheetconv.train.hooks import Hooks, leaves, lsuv_init, of_kind
 from sheetconv.train.learner import Learner
 from sheetconv.train.metrics import Accuracy
 from sheetconv.train.optimisers import optimiser
+from sheetconv.train.options import Options, switched
 from sheetconv.train.relu import GeneralRelu
-from sheetconv.train.run import Options, switched
 from sheetconv.train.show import plot_func, show_images
 from sheetconv.train.summary import summary
 

@@ -10,7 +10,7 @@ import pytest
 
 PROGRAM = """
 import resource, sys, torch
-from sheetconv.train.memory import keep_memory
+from sheetconv.train.extras.memory import keep_memory
 if sys.argv[1] == "keep" and not keep_memory():
     print("no"); sys.exit()
 def batch():

@@ -37,6 +37,8 @@ from sheetconv.train.callbacks.precision import GradientClip, MixedPrecision
 from sheetconv.train.callbacks.predict import capture_preds
 from sheetconv.train.callbacks.recorder import Recorder, StopAtNaN
 from sheetconv.train.devices import choose_device
+from sheetconv.train.extras.switches import choose_switches
+from sheetconv.train.extras.trials import best_start
 from sheetconv.train.hooks import lsuv_init
 from sheetconv.train.learner import Learner
 from sheetconv.train.loaders import DataLoaders, ResidentLoader
@@ -45,8 +47,6 @@ from sheetconv.train.optimisers import OPTIMISERS
 from sheetconv.train.prepare import Data, prepare_net
 from sheetconv.train.state import random_kept
 from sheetconv.train.summary import summary
-from sheetconv.train.switches import choose_switches
-from sheetconv.train.trials import best_start
 
 register()  # as tests are collected: at its first backward pass torch starts a thread for every device it knows
 REAL = [kind for kind in ("cuda", "mps") if getattr(torch, kind).is_available()]

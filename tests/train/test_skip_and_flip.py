@@ -13,7 +13,7 @@ from sheetconv.train.callbacks.flip import AlternatingFlip
 from sheetconv.train.callbacks.metrics import Metrics
 from sheetconv.train.callbacks.predict import capture_preds
 from sheetconv.train.callbacks.schedule import Schedule, linear_down
-from sheetconv.train.callbacks.skip import SkipEasy, probabilities
+from sheetconv.train.extras.skip import SkipEasy, probabilities
 from sheetconv.train.learner import Learner
 from sheetconv.train.loaders import DataLoaders, ResidentLoader
 

@@ -21,8 +21,8 @@ from safetensors.torch import load_file
 from sheetconv.cli import main
 from sheetconv.data.handwriting import digits
 from sheetconv.models import load_model
-from sheetconv.train import winograd
-from sheetconv.train.winograd import conv3x3
+from sheetconv.train.extras import winograd
+from sheetconv.train.extras.winograd import conv3x3
 
 # threads and precision are fixed, since two runs are compared to the last bit
 QUICK = ["--epochs", "4", "--batch-size", "32", "--device", "cpu", "--threads", "1", "--amp", "off"]

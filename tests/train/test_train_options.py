@@ -19,9 +19,10 @@ from sheetconv.cli import main
 from sheetconv.data.handwriting import digits
 from sheetconv.errors import ModelError
 from sheetconv.models import load_model, load_weights
-from sheetconv.train import pictures, trials
+from sheetconv.train import pictures
 from sheetconv.train import run as running
-from sheetconv.train.memory import is_full, largest
+from sheetconv.train.extras import trials
+from sheetconv.train.extras.memory import is_full, largest
 from sheetconv.train.plain import plain
 from sheetconv.train.report import by_class, interval
 
@@ -285,3 +286,23 @@ def test_compiled_training_captures_the_network_once(data: Path, monkeypatch: py
     assert seen
     assert max(seen) >= 5
     assert about("out")["compile"] is True
+
+
+def test_the_ninth_fit_is_compiled_too() -> None:
+    """torch stops compiling code that it has compiled eight times; each fit has code of its own."""
+    from sheetconv.train import Device, Learner
+    from sheetconv.train.callbacks.compiled import Compile
+    from sheetconv.train.loaders import DataLoaders, ResidentLoader
+
+    seen: list[int] = []
+
+    def count(graph: torch.fx.GraphModule, inputs: object) -> object:
+        seen.append(1)
+        return graph.forward
+
+    images, labels = digits(4, 1, np.arange(4))
+    dls = DataLoaders(ResidentLoader(images, labels, 4))
+    learn = Learner(nn.Sequential(nn.Flatten(), nn.Linear(784, 4)), dls, nn.functional.cross_entropy, 0.1)
+    for _ in range(10):
+        learn.fit(1, cbs=[Device("cpu"), Compile(backend=count)])
+    assert len(seen) >= 10

@@ -6,10 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sheetconv.train.callbacks.winograd import Winograd
-from sheetconv.train.learner import Learner
-from sheetconv.train.loaders import DataLoaders, ResidentLoader
-from sheetconv.train.winograd import (
+from sheetconv.train.extras.winograd import (
     WORTH_PAIRS,
     WinogradConv2d,
     conv3x3,
@@ -19,6 +16,9 @@ from sheetconv.train.winograd import (
     suits,
     tile,
 )
+from sheetconv.train.extras.winograd_callback import Winograd
+from sheetconv.train.learner import Learner
+from sheetconv.train.loaders import DataLoaders, ResidentLoader
 
 W = 48
 
@@ -51,7 +51,7 @@ def test_many_images_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
     x, weight = torch.randn(7, 4, 12, 12), torch.randn(4, 4, 3, 3, requires_grad=True)
     whole = conv3x3(x, weight)
     (gradient,) = torch.autograd.grad(whole.square().sum(), weight)
-    monkeypatch.setattr("sheetconv.train.winograd._AT_ONCE", 64 * 4 * 4 * 3)
+    monkeypatch.setattr("sheetconv.train.extras.winograd._AT_ONCE", 64 * 4 * 4 * 3)
     parts = conv3x3(x, weight)
     assert torch.allclose(parts, whole, atol=1e-4)
     assert torch.allclose(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Self
 
 import torch
@@ -35,7 +36,13 @@ class Compile(Callback):
     def before_fit(self, learn: Learner) -> None:
         """Prepare the function; torch compiles it when it is first called."""
         model = learn.model
-        self._forward = torch.compile(lambda x: model(x), **self.settings)
+
+        def forward(x: Any) -> Any:
+            return model(x)
+
+        # of its own code for every fit: torch gives up, without a word, on code that it has compiled eight times
+        fresh = FunctionType(forward.__code__.replace(), forward.__globals__, closure=forward.__closure__)
+        self._forward = torch.compile(fresh, **self.settings)
 
     def predict(self, learn: Learner) -> None:
         """Call it. Raises `TrainingError` where this machine cannot compile."""

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from sheetconv.train.devices import lacks, map_tensors, to_device, wait_for
+from sheetconv.train.extras.winograd import exchange, suits
 from sheetconv.train.state import random_kept
-from sheetconv.train.winograd import exchange, suits
 
 WORTH_LOW_PRECISION = 1.2  # how many times faster bf16 with channels-last must be
 WORTH_THREADS = 1.1

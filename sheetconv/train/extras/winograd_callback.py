@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from sheetconv.train.callback import Callback
+from sheetconv.train.extras.winograd import exchange, put_back
 from sheetconv.train.learner import Learner
-from sheetconv.train.winograd import exchange, put_back
 
 
 class Winograd(Callback):
