@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +66,12 @@ class Built:
     source: str
     reason: str
     report: Report | None
+
+    def _repr_html_(self) -> str:
+        from sheetconv.notebook.html import of_report, table
+
+        about = table(["workbook", "image"], [[self.path, f"{self.source}; {self.reason}"]])
+        return about + (of_report(self.report) if self.report is not None else "")
 
 
 def build(request: Request) -> Built:
@@ -269,3 +277,15 @@ def _pixels(request: Request, template: Template, shape: tuple[int, ...]) -> Pic
             "give --input FILE, --random-input or another --dataset"
         )
     return picked
+
+
+class _CallableModule(types.ModuleType):
+    """`sheetconv.build` is this module once something has imported it, and a function for everyone else: both at once."""
+
+    def __call__(self, *args: Any, **options: Any) -> Built:
+        from sheetconv import api
+
+        return api.build(*args, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule

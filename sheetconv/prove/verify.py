@@ -127,6 +127,11 @@ class Report:
             f"float64 in {self.engine}{there} (largest relative error {self.largest:.1e}){cached}; {self.relative_to}"
         )
 
+    def _repr_html_(self) -> str:
+        from sheetconv.notebook.html import of_report
+
+        return of_report(self)
+
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
         return {**asdict(self), "agrees": self.agrees, "verdict": self.verdict()}

@@ -189,7 +189,7 @@ def _scale(mean: Any, std: Any, channels: int) -> tuple[Tensor, Tensor] | None:
     return shift, 1 / spread
 
 
-@dataclass
+@dataclass(repr=False)
 class DataLoaders:
     """The loader to train on and the loader to validate on (None where there is nothing to validate on).
 
@@ -207,6 +207,19 @@ class DataLoaders:
                 f"training images are {sizes[0]} (channels×height×width), those to validate on {sizes[1]};"
                 " both need one size and kind"
             )
+
+    def __repr__(self) -> str:
+        sizes = [
+            f"{len(dl):,} batches" if hasattr(dl, "__len__") else "?" for dl in (self.train, self.valid) if dl
+        ]
+        return (
+            f"<DataLoaders: {sizes[0]} to train on, {sizes[1] if len(sizes) > 1 else 'none'} to validate on>"
+        )
+
+    def _repr_png_(self) -> bytes:
+        from sheetconv.notebook.pictures import show_batch
+
+        return show_batch(self.valid if self.valid is not None else self.train).png()
 
     @classmethod
     def from_dd(cls, dd: Mapping[str, Any], batch_size: int = 256, **kwargs: Any) -> DataLoaders:

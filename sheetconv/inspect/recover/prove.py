@@ -89,6 +89,11 @@ class Report:
         """Whether every recognised cell is the network's."""
         return not self.differences
 
+    def _repr_html_(self) -> str:
+        from sheetconv.notebook.html import of_recovered
+
+        return of_recovered(self)
+
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
         return {**asdict(self), "agrees": self.agrees} | {

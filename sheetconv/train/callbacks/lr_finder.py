@@ -47,6 +47,11 @@ class LRCurve:
         axes.set_ylabel("training loss")
         axes.legend()
 
+    def _repr_png_(self) -> bytes:
+        from sheetconv.notebook.pictures import show_learning_rates
+
+        return show_learning_rates(self).png()
+
 
 class LRFinder(Callback):
     """Raises the learning rate from `start` to `end` over `steps` batches and notes the losses (Smith, 2015).

@@ -80,6 +80,8 @@ class Progress(Callback):
         """Start a new table."""
         self._names: list[str] = []
         self._shown: Any = None
+        if self.plot and learn.main:
+            self._draw(learn)  # above the table, whose lines then stay together
 
     def before_epoch(self, learn: Learner) -> None:
         """Show the bar."""
@@ -110,12 +112,19 @@ class Progress(Callback):
             self._bar = None
 
     def _draw(self, learn: Learner) -> None:
+        """Show the plot as a PNG, in place of the last one: a Figure without pyplot would show as text."""
         display = importlib.import_module("IPython.display").display
-        figure = plot_history(learn.history)
+        picture = {"image/png": _png(plot_history(learn.history)), "text/plain": "losses over the epochs"}
         if self._shown is None:
-            self._shown = display(figure, display_id=True)
+            self._shown = display(picture, raw=True, display_id=True)
         else:
-            self._shown.update(figure)
+            self._shown.update(picture, raw=True)
+
+
+def _png(figure: Any) -> bytes:
+    from sheetconv.notebook.pictures import Picture
+
+    return Picture(figure).png()
 
 
 def in_notebook() -> bool:
@@ -181,5 +190,6 @@ def plot_history(history: list[dict[str, float]]) -> Any:
                 side.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name.replace("_", " "))
         side.set_xlabel("epoch")
         side.xaxis.get_major_locator().set_params(integer=True)
-        side.legend()
+        if side.lines:
+            side.legend()
     return figure

@@ -1,0 +1,1 @@
+"""What a notebook shows: pictures, tables, the plot of a running fit."""
