@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +28,11 @@ class LRCurve:
     suggestion: float
     figure: Any = None
 
-    def _repr_png_(self) -> bytes | None:
-        """The picture, where one was drawn, for a notebook."""
-        if self.figure is None:
-            return None
-        self.figure.savefig(picture := io.BytesIO(), format="png")
-        return picture.getvalue()
+    def _repr_png_(self) -> bytes:
+        """The picture for a notebook: the one that was drawn, or a new one."""
+        from sheetconv.notebook.pictures import Picture, show_learning_rates
+
+        return (show_learning_rates(self) if self.figure is None else Picture(self.figure)).png()
 
     def plot(self, axes: Any) -> None:
         """Draw the losses, the smoothed curve and the suggestion on matplotlib `axes`."""
@@ -46,11 +44,6 @@ class LRCurve:
         axes.set_xlabel("learning rate")
         axes.set_ylabel("training loss")
         axes.legend()
-
-    def _repr_png_(self) -> bytes:
-        from sheetconv.notebook.pictures import show_learning_rates
-
-        return show_learning_rates(self).png()
 
 
 class LRFinder(Callback):
