@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from sheetconv.graph.expr import Expr, ExprLike, as_expr, call
+from sheetconv.graph.expr import Binary, Expr, ExprLike, as_expr, call
 from sheetconv.graph.tensor import Tensor
 from sheetconv.ops.paths import passes, sums
-from sheetconv.ops.registry import Build, example, rule
+from sheetconv.ops.registry import Build, Given, called, example, rule
 
 _JOIN: dict[str, tuple[str, Callable[[Expr, ExprLike], Expr]]] = {
     "add": ("Add", lambda a, b: a + b),
@@ -63,20 +64,93 @@ def extreme(build: Build, a: Tensor, b: Tensor) -> Tensor:
     return build.emit(out, call(function, operand(build, out, a), operand(build, out, b)))
 
 
+def raised(base: Expr, exponent: Expr) -> Expr:
+    """A base that is not negative to a positive power, by logarithms (every engine has them alike)."""
+    by_logarithm = call("EXP", exponent * call("LN", base))
+    return call("IF", Binary("=", base, as_expr(0)), 0, by_logarithm)
+
+
 @rule("aten.pow.Tensor_Scalar", kind="power", linear=passes)
 def power(build: Build, a: Tensor, exponent: Any) -> Tensor:
-    """a to a whole power, multiplied out (an engine's own power is an error where the result underflows)."""
-    from sheetconv.errors import UnsupportedOperator
-
-    if exponent not in (1, 2, 3, 4):
-        raise UnsupportedOperator(f"{build.module}: pow with exponent {exponent} has no rule; 1 to 4 have")
-    build.title = f"Power {exponent}"
+    """a to a power; whole ones are multiplied out (an engine's own power is an error where the result underflows)."""
+    build.title = f"Power {exponent:g}"
     out = build.axes()
     value: Expr = a.at(*out.axes)
-    result = value
-    for _ in range(int(exponent) - 1):
-        result = result * value
-    return build.emit(out, result, signed=bool(exponent % 2))
+    whole = float(exponent).is_integer() and 0 < abs(exponent) <= 8
+    if exponent in (0.5, -0.5):
+        result: Expr = call("SQRT", value)
+    elif whole:
+        result = value
+        for _ in range(int(abs(exponent)) - 1):
+            result = result * value
+    else:
+        result = raised(value, as_expr(abs(exponent)))
+    signed = whole and bool(exponent % 2)
+    return build.emit(out, result if exponent > 0 else 1 / result, signed=signed)
+
+
+@rule("aten.pow.Scalar", "aten.pow.Tensor_Tensor", kind="power", linear=sums)
+def power_of(build: Build, a: Any, exponent: Tensor) -> Tensor:
+    """a^b, in every cell."""
+    build.title = "Power"
+    out = build.axes()
+    if not isinstance(a, Tensor):
+        if a <= 0:
+            raise build.refuse(f"{a} to a power has no formula")
+        return build.emit(out, call("EXP", exponent.at(*out.axes) * math.log(a)), signed=False)
+    return build.emit(out, raised(operand(build, out, a), operand(build, out, exponent)))
+
+
+@rule("aten.remainder.Scalar", "aten.remainder.Tensor", kind="remainder", linear=sums)
+def remainder(build: Build, a: Any, b: Any) -> Tensor:
+    """a − b · ⌊a / b⌋."""
+    build.title = "Remainder"
+    out = build.axes()
+    left, right = operand(build, out, a), operand(build, out, b)
+    return build.emit(out, left - right * call("INT", left / right))
+
+
+@rule("aten.floor_divide.default", "aten.floor_divide.Scalar", kind="quotient", linear=sums)
+def floor_divide(build: Build, a: Any, b: Any) -> Tensor:
+    """⌊a / b⌋."""
+    build.title = "Whole quotient"
+    out = build.axes()
+    return build.emit(out, call("INT", operand(build, out, a) / operand(build, out, b)))
+
+
+@rule("aten.div.Tensor_mode", "aten.div.Scalar_mode", kind="quotient", linear=sums)
+def divide_rounding(build: Build, a: Any, b: Any, rounding_mode: Any = None) -> Tensor:
+    """a / b, rounded down or towards zero."""
+    from sheetconv.ops.cast import truncated
+
+    build.title = "Quotient"
+    out = build.axes()
+    quotient = operand(build, out, a) / operand(build, out, b)
+    whole = {"floor": lambda q: call("INT", q), "trunc": truncated}.get(rounding_mode, lambda q: q)
+    return build.emit(out, whole(quotient))
+
+
+@rule("aten.clamp.Tensor", kind="clamp", linear=lambda x, *b: sum((v for v in b if v is not None), x * 1))
+def clamp_between(build: Build, x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
+    """Between bounds that are tensors."""
+    build.title = "Clamp"
+    out = build.axes()
+    expr: Expr = operand(build, out, x)
+    expr = call("MAX", expr, operand(build, out, low)) if low is not None else expr
+    return build.emit(out, call("MIN", expr, operand(build, out, high)) if high is not None else expr)
+
+
+class _Powers(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        big = x.abs() + 0.5
+        y = big**0.5 + big**-0.5 + big**1.5 + x**3 + big**-2 + 2**x + big**x + x % 0.7 + big % big[:, :1]
+        y = y + x // 0.3 + torch.floor_divide(x, big) + torch.div(x, 0.4, rounding_mode="trunc")
+        return y + torch.div(x, big, rounding_mode="floor") + torch.clamp(x, min=-big[:, :1], max=big) + x**4
+
+
+@example("powers, quotients, remainders", (1, 3, 3))
+def _powers() -> nn.Module:
+    return _Powers()
 
 
 class _Arithmetic(nn.Module):
@@ -107,3 +181,8 @@ class _Residual(nn.Module):
 @example("residual add", (1, 2, 5, 5))
 def _residual() -> nn.Module:
     return _Residual()
+
+
+for _name in ("add", "sub", "mul", "div", "floor_divide"):
+    called(f"aten.{_name}.Scalar", Given((2, 3)), 0.7)
+called("aten.div.Scalar_mode", Given((2, 3)), 0.7, "trunc")

@@ -13,7 +13,7 @@ from sheetconv.graph.index import Index, Var
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.ops.arithmetic import operand
 from sheetconv.ops.dense import in_rows
-from sheetconv.ops.registry import Build, example, rule
+from sheetconv.ops.registry import Build, Given, called, example, rule
 from sheetconv.ops.softmax import exponentials
 
 # What stands for minus infinity: its exponential is 0, and a cell can hold it.
@@ -149,3 +149,6 @@ class _SelfAttention(nn.Module):
 @example("multi-head attention", (1, 4, 6))
 def _heads() -> nn.Module:
     return _SelfAttention()
+
+
+called("causal", Given((2, 3, 3)))

@@ -10,7 +10,7 @@ from torch import nn
 from sheetconv.graph.expr import Binary, Expr, Negative, as_expr, call
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.ops.paths import passes
-from sheetconv.ops.registry import Build, example, rule
+from sheetconv.ops.registry import Build, Given, called, example, rule
 
 _HALF = ("float16", "bfloat16")
 
@@ -61,3 +61,6 @@ class _Casts(nn.Module):
 @example("casts", (1, 2, 3))
 def _casts() -> nn.Module:
     return _Casts()
+
+
+called("aten.fix.default", Given((2, 3)))

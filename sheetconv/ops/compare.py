@@ -11,7 +11,7 @@ from sheetconv.graph.expr import Binary, Expr, as_expr, call
 from sheetconv.graph.tensor import Tensor
 from sheetconv.ops.arithmetic import operand
 from sheetconv.ops.paths import chosen, sums
-from sheetconv.ops.registry import Build, example, rule
+from sheetconv.ops.registry import Build, Given, called, example, rule
 
 
 def _filled(x: Any, mask: Any, value: Any) -> Any:
@@ -74,3 +74,13 @@ class _Threshold(nn.Module):
 @example("comparisons and where", (1, 2, 3, 4))
 def _threshold() -> nn.Module:
     return _Threshold()
+
+
+for _name in _SIGNS:
+    called(f"aten.{_name}.Scalar", Given((2, 3), 3), 1)
+    called(f"aten.{_name}.Tensor", Given((2, 3), 3), Given((1, 3), 3))
+called("aten.where.Scalar", Given((2, 3), 2), 1.5, 2.5)
+called("aten.where.ScalarSelf", Given((2, 3), 2), 1.5, Given((2, 1)))
+called("aten.where.ScalarOther", Given((2, 3), 2), Given((2, 1)), 2.5)
+called("aten.masked_fill.Scalar", Given((2, 3)), Given((2, 3), 2), 2.5)
+called("aten.masked_fill.Tensor", Given((2, 3)), Given((2, 3), 2), Given(()))

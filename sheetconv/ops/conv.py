@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from sheetconv.graph.affine import bounds
 from sheetconv.graph.expr import Aggregate, Expr, Read
 from sheetconv.graph.index import Index, Lookup, Var
 from sheetconv.graph.tensor import Tensor
-from sheetconv.ops.registry import Build, example, rule
+from sheetconv.ops.registry import Build, Given, called, example, rule
 
 
 def per_axis(value: Any, rank: int) -> tuple[int, ...]:
@@ -46,8 +47,24 @@ def _same(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
     return tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
 
 
+def _placement(rank: int) -> str:
+    return "kernel" if rank < 3 else "rows"
+
+
+def within_depth(at: Sequence[Index], x: Tensor) -> Index | None:
+    """Of a volume, the elements of a window that lie in planes which exist: a plane has margins, a row of planes none."""
+    inside: Index | None = None
+    for place, size in zip(at[:-2], x.shape[len(x.shape) - len(at) : -2], strict=True):
+        low, high = bounds(place)
+        if low < 0 or high >= size:
+            here = (place >= 0) & (place < size)
+            inside = here if inside is None else inside & here
+    return inside
+
+
 @rule("aten.conv1d.default", "aten.conv1d.padding", kind="conv")
 @rule("aten.conv2d.default", "aten.conv2d.padding", kind="conv")
+@rule("aten.conv3d.default", "aten.conv3d.padding", kind="conv")
 def convolution(
     build: Build,
     x: Tensor,
@@ -75,8 +92,9 @@ def convolution(
     taps = [Var(f"k{a.name}", k) for a, k in zip(place, kernel, strict=True)]
     at = [s * a + d * t - p for a, s, d, t, p in zip(place, stride, dilation, taps, padding, strict=True)]
     channel = (o // outputs) * inputs + c if groups > 1 else c
-    weight = build.parameter(weight, weight.shape, "kernel", x)
-    total = Aggregate("SUMPRODUCT", (x.at(n, channel, *at), weight.at(o, c, *taps)), (c, *taps))
+    weight = build.parameter(weight, weight.shape, _placement(rank), x)
+    reads = (x.at(n, channel, *at), weight.at(o, c, *taps))
+    total = Aggregate("SUMPRODUCT", reads, (c, *taps), within_depth(at, x))
     return build.emit(out, with_bias(total, build, out, bias))
 
 
@@ -94,7 +112,12 @@ def _phases(size: int, kernel: int, stride: int, padding: int, dilation: int) ->
     return first, step, -(-kernel // step)
 
 
-@rule("aten.conv_transpose2d.input", "aten.conv_transpose1d.default", kind="deconv")
+@rule(
+    "aten.conv_transpose2d.input",
+    "aten.conv_transpose1d.default",
+    "aten.conv_transpose3d.input",
+    kind="deconv",
+)
 def transposed(
     build: Build,
     x: Tensor,
@@ -132,7 +155,7 @@ def transposed(
         source.append(position)
         tap.append(number)
     channel: Index = (o // outputs) * inputs + c if groups > 1 else c
-    weight = build.parameter(weight, weight.shape, "kernel", x)
+    weight = build.parameter(weight, weight.shape, _placement(rank), x)
     operands: tuple[Read, ...] = (x.at(n, channel, *source), weight.at(channel, o % outputs, *tap))
     total = Aggregate("SUMPRODUCT", operands, tuple(over), inside)
     return build.emit(out, with_bias(total, build, out, bias))
@@ -181,3 +204,15 @@ def _transposed_dilated() -> nn.Module:
 @example("conv_transpose1d", (1, 2, 5))
 def _transposed_1d() -> nn.Module:
     return nn.ConvTranspose1d(2, 3, 4, stride=2)
+
+
+@example("conv3d, conv_transpose3d", (1, 2, 3, 4, 3))
+def _volumes() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv3d(2, 2, 3, padding=1),
+        nn.Conv3d(2, 2, 2, padding="same"),
+        nn.ConvTranspose3d(2, 1, 2, stride=2),
+    )
+
+
+called("aten.conv1d.padding", Given((1, 2, 5)), Given((3, 2, 3)), None, [1], "same")

@@ -12,7 +12,7 @@ from sheetconv.graph.index import Var
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.graph.windows import directions, through_all
 from sheetconv.ops.arithmetic import operand
-from sheetconv.ops.registry import Build, example, rule
+from sheetconv.ops.registry import Build, Given, called, example, rule
 
 # A dense layer after `flatten` reads the feature maps where they are, if there are at most this many;
 # beyond that the flattened vector gets cells of its own and the weights one matrix.
@@ -152,3 +152,6 @@ class _Added(nn.Module):
 @example("products added", (1, 3, 3))
 def _added() -> nn.Module:
     return _Added()
+
+
+called("aten.mm.default", Given((2, 3)), Given((3, 4)))

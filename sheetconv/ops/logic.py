@@ -12,7 +12,7 @@ from sheetconv.graph.index import Constant, Index, Var
 from sheetconv.graph.tensor import Tensor
 from sheetconv.ops.arithmetic import operand
 from sheetconv.ops.paths import over, passes, sums
-from sheetconv.ops.registry import Build, example, rule
+from sheetconv.ops.registry import Build, Given, called, example, rule
 
 
 def _is_zero(x: Expr) -> Expr:
@@ -107,3 +107,8 @@ class _Logic(nn.Module):
 @example("truth values", (1, 3, 4))
 def _logic() -> nn.Module:
     return _Logic()
+
+
+called("aten.logical_not.default", Given((2, 3), 2))
+called("aten.any.dims", Given((2, 3), 2), [0, 1])
+called("aten.all.dims", Given((2, 3), 2), [1], True)

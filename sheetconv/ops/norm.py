@@ -13,7 +13,7 @@ from sheetconv.graph.expr import Aggregate, Expr, Read, call
 from sheetconv.graph.index import Index, Var
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.ops.paths import passes
-from sheetconv.ops.registry import Build, example, rule
+from sheetconv.ops.registry import Build, Given, called, example, rule
 
 
 def _layer_paths(x: torch.Tensor, shape: Sequence[int], *_: Any) -> torch.Tensor:
@@ -180,6 +180,61 @@ def group_norm(
     return build.emit(out, expr)
 
 
+@rule("aten.instance_norm.default", kind="instancenorm", linear=lambda x, *_: _group_paths(x, x.shape[1]))
+def instance_norm(
+    build: Build,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor | None,
+    var: Tensor | None,
+    own: bool,
+    momentum: float,
+    eps: float,
+    cudnn: bool,
+) -> Tensor:
+    """Each channel by its own mean and variance, or by running statistics."""
+    if not own:
+        build.target = "aten.batch_norm.default"
+        build.arguments = (x, weight, bias, mean, var, False, momentum, eps, False)
+        return batch_norm(build, *build.arguments)
+    build.target = "aten.group_norm.default"
+    build.arguments = (x, x.shape[1], weight, bias, eps, False)
+    return group_norm(build, *build.arguments)
+
+
+def _rms_paths(x: torch.Tensor, shape: Sequence[int], *_: Any) -> torch.Tensor:
+    return _layer_paths(x, shape)
+
+
+@rule("aten.rms_norm.default", kind="rmsnorm", linear=_rms_paths)
+def rms_norm(
+    build: Build, x: Tensor, shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """x / √(mean of x² + ε) · weight over the last axes."""
+    if eps is None:
+        eps = torch.finfo(torch.float64).eps
+        build.arguments = (x, shape, weight, eps)
+    build.title = f"RMSNorm {'×'.join(map(str, shape))}"
+    lead = x.shape[: len(x.shape) - len(shape)]
+    member = tuple(Var(f"k{d}", s) for d, s in enumerate(shape))
+    dims = list(range(len(lead), len(x.shape)))
+    square = build.step(
+        "mean square",
+        (*lead, *(1 for _ in shape)),
+        Operation("aten.mean.dim", (Operation("aten.square.default", (x,)), dims, True)),
+        lambda t: (
+            Aggregate("SUMPRODUCT", (x.at(*t.axes[: len(lead)], *member),) * 2, member) / math.prod(shape)
+        ),
+    )
+    out = build.axes()
+    expr: Expr = x.at(*out.axes) / call("SQRT", square.at(*out.axes[: len(lead)], *(0 for _ in shape)) + eps)
+    if weight is not None:
+        own = out.axes[len(lead) :]
+        expr = expr * build.parameter(weight, weight.shape, "rows", out).at(*own)
+    return build.emit(out, expr)
+
+
 def _settled(module: nn.Module) -> nn.Module:
     """Parameters and running statistics that are not 0 and 1."""
     generator = torch.Generator().manual_seed(5)
@@ -207,3 +262,25 @@ def _layer_norm_planes() -> nn.Module:
 @example("group_norm", (1, 4, 3, 3))
 def _group_norm() -> nn.Module:
     return _settled(nn.GroupNorm(2, 4))
+
+
+@example("instance_norm, rms_norm", (1, 2, 3, 4))
+def _instance_norm() -> nn.Module:
+    return nn.Sequential(
+        _settled(nn.InstanceNorm2d(2, affine=True)), _settled(nn.RMSNorm(4)), nn.RMSNorm((3, 4), eps=1e-4),
+        _settled(nn.InstanceNorm2d(2, track_running_stats=True)),
+    )  # fmt: skip
+
+
+called(
+    "aten.batch_norm.default",
+    Given((1, 2, 3)),
+    None,
+    None,
+    Given((2,)),
+    Given((2,), 9),
+    False,
+    0.1,
+    0.01,
+    False,
+)

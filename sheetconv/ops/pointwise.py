@@ -16,7 +16,7 @@ from torch import nn
 from sheetconv.graph.expr import Binary, Expr, Negative, as_expr, call
 from sheetconv.graph.tensor import Tensor
 from sheetconv.ops.paths import passes
-from sheetconv.ops.registry import Build, example, rule
+from sheetconv.ops.registry import Build, Given, called, example, rule
 
 Formula = Callable[..., Expr]
 
@@ -79,6 +79,33 @@ def _clamp(x: Expr, low: Any = None, high: Any = None) -> Expr:
     return bounded if high is None else call("MIN", bounded, high)
 
 
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
+def _erf(x: Expr) -> Expr:
+    return call("SIGN", x) * call("GAMMADIST", x * x, 0.5, 1, 1)
+
+
+def _log_sigmoid(x: Expr) -> Expr:
+    return call("MIN", x, 0) - call("LN", 1 + call("EXP", Negative(call("ABS", x))))
+
+
+def _hardshrink(x: Expr, bound: float = 0.5) -> Expr:
+    return call("IF", _larger(call("ABS", x), bound), x, 0)
+
+
+def _softshrink(x: Expr, bound: float = 0.5) -> Expr:
+    return call("SIGN", x) * call("MAX", call("ABS", x) - bound, 0)
+
+
+def _round_half_even(x: Expr) -> Expr:
+    # halves go to the even neighbour, as in torch
+    nearest = call("INT", x + 0.5)
+    half = Binary("=", nearest - x, as_expr(0.5))
+    odd = nearest - 2 * call("INT", nearest / 2)
+    return call("IF", half, nearest - odd, nearest)
+
+
 # aten name: (title, formula, whether results can be negative)
 _FUNCTIONS: dict[str, tuple[str, Formula, bool]] = {
     "relu": ("ReLU", lambda x: call("MAX", 0, x), False),
@@ -102,6 +129,32 @@ _FUNCTIONS: dict[str, tuple[str, Formula, bool]] = {
     "abs": ("Absolute value", lambda x: call("ABS", x), False),
     "square": ("Square", lambda x: x * x, False),
     "reciprocal": ("Reciprocal", lambda x: 1 / x, True),
+    "sign": ("Sign", lambda x: call("SIGN", x), True),
+    "sgn": ("Sign", lambda x: call("SIGN", x), True),
+    "floor": ("Floor", lambda x: call("INT", x), True),
+    "ceil": ("Ceiling", lambda x: Negative(call("INT", Negative(x))), True),
+    "round": ("Round", _round_half_even, True),
+    "exp2": ("2 to the power", lambda x: call("EXP", x * math.log(2)), False),
+    "expm1": ("Exp − 1", lambda x: call("EXP", x) - 1, True),
+    "log2": ("Log to base 2", lambda x: call("LN", x) / math.log(2), True),
+    "log10": ("Log to base 10", lambda x: call("LN", x) / math.log(10), True),
+    "log1p": ("Log of 1 + x", lambda x: call("LN", 1 + x), True),
+    "sin": ("Sine", lambda x: call("SIN", x), True),
+    "cos": ("Cosine", lambda x: call("COS", x), True),
+    "tan": ("Tangent", lambda x: call("SIN", x) / call("COS", x), True),
+    "sinh": ("Sinh", lambda x: (call("EXP", x) - call("EXP", Negative(x))) / 2, True),
+    "cosh": ("Cosh", lambda x: (call("EXP", x) + call("EXP", Negative(x))) / 2, False),
+    "erf": ("Erf", _erf, True),
+    "mish": ("Mish", lambda x: x * call("TANH", _softplus(x)), True),
+    "selu": ("SELU", lambda x: _elu(x, _SELU_ALPHA, _SELU_SCALE), True),
+    "celu": ("CELU", lambda x, a=1.0: _elu(x, a, 1.0, 1 / a), True),
+    "log_sigmoid": ("LogSigmoid", _log_sigmoid, True),
+    "hardshrink": ("Hardshrink", _hardshrink, True),
+    "softshrink": ("Softshrink", _softshrink, True),
+    "threshold": ("Threshold", lambda x, t, v: call("IF", _larger(x, t), x, v), True),
+    "clamp_min": ("Clamp", lambda x, low: call("MAX", x, low), True),
+    "clamp_max": ("Clamp", lambda x, high: call("MIN", x, high), True),
+    "logit": ("Logit", lambda x, eps=None: call("LN", x / (1 - x)), True),
 }
 
 
@@ -114,6 +167,16 @@ def _compile(build: Build, x: Tensor, *options: Any) -> Tensor:
 
 for _name in _FUNCTIONS:
     rule(f"aten.{_name}.default", kind=_name, linear=passes)(_compile)
+
+
+@rule("aten.rrelu_with_noise_functional.default", kind="leaky_relu", linear=lambda x, *_: (x * 1,))
+def rrelu(build: Build, x: Tensor, noise: Any, lower: float, upper: float, training: bool, *_: Any) -> Tensor:
+    """LeakyReLU with the mean of the slopes, as in evaluation."""
+    if training or build.item:
+        raise build.refuse("random slopes have no rule; call eval()")
+    build.target, build.several = "aten.leaky_relu.default", False
+    build.arguments = (x, (lower + upper) / 2)
+    return _compile(build, *build.arguments)
 
 
 class _Zoo(nn.Module):
@@ -140,3 +203,24 @@ def _functions() -> nn.Module:
         torch.exp, lambda x: torch.log(x.abs() + 1), lambda x: torch.sqrt(x * x + 1), lambda x: -x,
         lambda x: x.clamp(-0.5, 0.5), lambda x: torch.rsqrt(x.square() + 2), lambda x: (x.abs() + 1).reciprocal(),
     )  # fmt: skip
+
+
+@example("more functions", (1, 1, 3, 4))
+def _more() -> nn.Module:
+    f = nn.functional
+    return _Zoo(
+        torch.sign, torch.sgn, torch.floor, torch.ceil, lambda x: torch.round(x * 2), torch.exp2, torch.expm1,
+        lambda x: torch.log2(x.abs() + 1), lambda x: torch.log10(x.abs() + 1), lambda x: torch.log1p(x.abs()),
+        torch.sin, torch.cos, torch.tan, torch.sinh, torch.cosh, torch.erf, lambda x: torch.logit(torch.sigmoid(x)),
+        lambda x: x.clamp_min(0.2), lambda x: x.clamp_max(0.2), f.mish, f.selu, f.celu, f.logsigmoid, f.hardshrink,
+        f.softshrink, lambda x: f.threshold(x, 0.1, 5.0), lambda x: x.trunc(),
+    )  # fmt: skip
+
+
+@example("rrelu", (1, 2, 3))
+def _rrelu() -> nn.Module:
+    return nn.RReLU()
+
+
+called("aten.hardshrink.default", Given((2, 3)))
+called("aten.softshrink.default", Given((2, 3)), 0.3)

@@ -12,7 +12,7 @@ from torch import nn
 from sheetconv.graph.expr import Aggregate, Coefficient, Expr
 from sheetconv.graph.index import Index, Lookup, Var
 from sheetconv.graph.tensor import Tensor
-from sheetconv.ops.conv import describe, per_axis, times
+from sheetconv.ops.conv import describe, per_axis, times, within_depth
 from sheetconv.ops.paths import adaptive_sum, window_sum
 from sheetconv.ops.registry import Build, example, rule
 
@@ -29,7 +29,7 @@ def _windows(
     sizes = x.shape[len(x.shape) - len(kernel) :]
     taps = [Var(f"k{a.name}", k) for a, k in zip(place, kernel, strict=True)]
     at = [s * a + d * t - p for a, s, d, t, p in zip(place, stride, dilation, taps, padding, strict=True)]
-    inside: Index | None = None
+    inside: Index | None = within_depth(at, x)
     if any(d > 1 for d in dilation):
         for i, size in zip(at, sizes, strict=True):
             here = (i >= 0) & (i < size)
@@ -37,12 +37,31 @@ def _windows(
     return at, taps, inside
 
 
-@rule("aten.max_pool2d.default", "aten.max_pool1d.default", kind="maxpool", linear=window_sum)
+def _rank(build: Build) -> int:
+    return int(build.target.partition("pool")[2][0])
+
+
+@rule("aten.max_pool2d_with_indices.default", "aten.max_pool3d_with_indices.default", kind="maxpool",
+      linear=lambda *a: (window_sum(*a),))  # fmt: skip
+def max_pool_of_two(build: Build, x: Tensor, *options: Any) -> Tensor:
+    """The maxima alone; their positions have no rule."""
+    if build.item:
+        raise build.refuse("only the maxima have a rule, not their positions")
+    return max_pool(build, x, *options)
+
+
+@rule(
+    "aten.max_pool2d.default",
+    "aten.max_pool1d.default",
+    "aten.max_pool3d.default",
+    kind="maxpool",
+    linear=window_sum,
+)
 def max_pool(
     build: Build, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> Tensor:
     """The maximum of each window (ceil_mode lets windows hang over the far border)."""
-    rank = 2 if "2d" in build.target else 1
+    rank = _rank(build)
     kernel, dilation, padding = per_axis(kernel, rank), per_axis(dilation, rank), per_axis(padding, rank)
     stride = per_axis(stride, rank) if stride else kernel
     build.title = describe(f"MaxPool{rank}d", kernel, stride=stride, padding=padding, dilation=dilation)
@@ -58,7 +77,7 @@ def _counts(size: int, out: int, kernel: int, stride: int, padding: int) -> np.n
     return np.minimum(start + kernel, size + padding) - start
 
 
-@rule("aten.avg_pool2d.default", "aten.avg_pool1d.default", kind="avgpool")
+@rule("aten.avg_pool2d.default", "aten.avg_pool1d.default", "aten.avg_pool3d.default", kind="avgpool")
 def avg_pool(
     build: Build,
     x: Tensor,
@@ -70,12 +89,12 @@ def avg_pool(
     divisor_override: int | None = None,
 ) -> Tensor:
     """The mean of each window; the padding counts as zeros unless `count_include_pad` is off."""
-    rank = 2 if "2d" in build.target else 1
+    rank = _rank(build)
     kernel, padding = per_axis(kernel, rank), per_axis(padding, rank)
     stride = per_axis(stride, rank) if stride else kernel
     build.title = describe(f"AvgPool{rank}d", kernel, stride=stride, padding=padding)
     out = build.axes()
-    at, taps, _ = _windows(x, out, kernel, stride, padding, (1,) * rank)
+    at, taps, inside = _windows(x, out, kernel, stride, padding, (1,) * rank)
     read = x.at(*out.axes[: len(out.shape) - rank], *at)
     counts = [
         _counts(*sizes)
@@ -85,31 +104,39 @@ def avg_pool(
     plain = not any(padding) and full
     expr: Expr
     if divisor_override is None and (plain or not count_include_pad):
-        expr = Aggregate("AVERAGE", (read,), tuple(taps))
+        expr = Aggregate("AVERAGE", (read,), tuple(taps), inside)
     else:
-        table = counts[0] if rank == 1 else np.multiply.outer(counts[0], counts[1])
+        table = counts[0]
+        for further in counts[1:]:
+            table = np.multiply.outer(table, further)
         if divisor_override is not None:
             table = np.full_like(table, divisor_override)
         divisor = Coefficient(table.astype(float), tuple(out.axes[-rank:]))
-        expr = Aggregate("SUM", (read,), tuple(taps)) / divisor
+        expr = Aggregate("SUM", (read,), tuple(taps), inside) / divisor
     return build.emit(out, expr, signed=x.signed)
 
 
-@rule("aten.adaptive_avg_pool2d.default", "aten.adaptive_avg_pool1d.default", kind="avgpool")
+@rule(
+    "aten.adaptive_avg_pool2d.default",
+    "aten.adaptive_avg_pool1d.default",
+    "aten.adaptive_avg_pool3d.default",
+    kind="avgpool",
+)
 def adaptive_avg(build: Build, x: Tensor, size: Any) -> Tensor:
     """Means of windows from floor(i·H/h) to ceil((i+1)·H/h), as torch splits them."""
-    return _adaptive(build, x, "AVERAGE", 2 if "2d" in build.target else 1)
+    return _adaptive(build, x, "AVERAGE", _rank(build))
 
 
 @rule(
     "aten.adaptive_max_pool2d.default",
     "aten.adaptive_max_pool1d.default",
+    "aten.adaptive_max_pool3d.default",
     kind="maxpool",
     linear=adaptive_sum,
 )
 def adaptive_max(build: Build, x: Tensor, size: Any) -> Tensor:
     """Maxima of the same windows."""
-    return _adaptive(build, x, "MAX", 2 if "2d" in build.target else 1)
+    return _adaptive(build, x, "MAX", _rank(build))
 
 
 @rule("aten.avg_pool2d_backward.default", kind="sumpool")
@@ -233,3 +260,27 @@ class _Paths(nn.Module):
 @example("back through sums of windows", (1, 2, 7, 9))
 def _paths() -> nn.Module:
     return _Paths()
+
+
+@example("pools in three dimensions", (1, 2, 4, 5, 4))
+def _volumes() -> nn.Module:
+    return nn.Sequential(
+        nn.MaxPool3d(2, 1, padding=1), nn.AvgPool3d((2, 2, 1), padding=(1, 0, 0)), nn.AdaptiveAvgPool3d((2, 2, 3)),
+        nn.AdaptiveMaxPool3d((1, 2, 2)),
+    )  # fmt: skip
+
+
+class _Positions(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        flat = nn.functional.max_pool2d(x, 2, return_indices=True)[0]
+        return flat + nn.functional.max_pool3d(x[:, None], (1, 2, 2), return_indices=True)[0][:, 0]
+
+
+@example("max-pools that return positions too", (1, 2, 4, 4))
+def _positions() -> nn.Module:
+    return _Positions()
+
+
+@example("adaptive max-pool in one dimension", (1, 2, 7))
+def _adaptive_line() -> nn.Module:
+    return nn.Sequential(nn.AdaptiveMaxPool1d(3), nn.LPPool1d(2, 1, stride=1))

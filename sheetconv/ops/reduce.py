@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sheetconv.graph.expr import Aggregate
+from sheetconv.graph.expr import Aggregate, Expr, call
 from sheetconv.graph.index import Index, Var
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.ops.paths import over
@@ -119,6 +119,70 @@ class _Reductions(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         pooled = torch.cat([x.mean((2, 3)), x.amax((2, 3)), x.amin((2, 3)), x.sum((-1, -2))], 1)
         return pooled + x.mean() * x.sum(1, keepdim=True).amax((2, 3))
+
+
+@rule("aten.cumsum.default", kind="cumsum")
+def cumsum(build: Build, x: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """The sum of all elements up to each."""
+    dim %= len(x.shape)
+    build.title = "Running sum"
+    out = build.axes()
+    k = Var("k", x.shape[dim])
+    at = [k if d == dim else a for d, a in enumerate(out.axes)]
+    return build.emit(out, Aggregate("SUM", (x.at(*at),), (k,), k < out.axes[dim] + 1), signed=x.signed)
+
+
+@rule("aten.prod.dim_int", kind="product", linear=over)
+def product(build: Build, x: Tensor, dim: int, keep: bool = False, dtype: Any = None) -> Tensor:
+    """The product along an axis."""
+    dim %= len(x.shape)
+    build.title = f"Product of {x.shape[dim]}"
+    out = build.axes()
+    rest = [a for d, a in enumerate(out.axes) if not keep or d != dim]
+    expr: Expr | None = None
+    for j in range(x.shape[dim]):
+        factor = x.at(*rest[:dim], j, *rest[dim:])
+        expr = factor if expr is None else expr * factor
+    assert expr is not None
+    return build.emit(out, expr)
+
+
+_INFINITE = 1e30  # stands for infinity, see `sheetconv.compile.capture`
+
+
+@rule("aten.linalg_vector_norm.default", kind="norm", linear=lambda x, p=2, *rest: over(x, *rest))
+def vector_norm(
+    build: Build, x: Tensor, order: Any = 2, dims: Any = None, keep: bool = False, dtype: Any = None
+) -> Tensor:
+    """√Σ x², or Σ |x|, or the largest |x|."""
+    rank = len(x.shape)
+    wanted = [d % rank for d in ([dims] if isinstance(dims, int) else list(dims or range(rank)))]
+    window = {d: Var(f"k{d}", x.shape[d]) for d in wanted}
+    build.title = f"Norm {order:g}"
+    if order not in (1, 2, _INFINITE):
+        raise build.refuse(f"a norm of order {order:g} has no rule; 1, 2 and infinity have")
+    over_all = tuple(window.values())
+    if order == 2:
+        out = build.axes()
+        read = x.at(*_places(x, window, out, keep))
+        return build.emit(out, call("SQRT", Aggregate("SUMPRODUCT", (read, read), over_all)), signed=False)
+    sizes = build.step(
+        "absolute", x.shape, Operation("aten.abs.default", (x,)), lambda t: call("ABS", x.at(*t.axes))
+    )
+    out = build.axes()
+    read = sizes.at(*_places(x, window, out, keep))
+    return build.emit(out, Aggregate("SUM" if order == 1 else "MAX", (read,), over_all), signed=False)
+
+
+class _Running(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scaled = nn.functional.normalize(x, dim=1) + x.norm() + x.norm(dim=2, keepdim=True) + x.norm(p=1)
+        return scaled + x.cumsum(1) + x.cumsum(2) + x.prod(1)[:, None] + x.prod(2, keepdim=True)
+
+
+@example("running sums, products, norms", (1, 3, 4))
+def _running_example() -> nn.Module:
+    return _Running()
 
 
 class _Spread(nn.Module):

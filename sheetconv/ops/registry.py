@@ -55,6 +55,22 @@ class Example:
 EXAMPLES: list[Example] = []
 
 
+@dataclass(frozen=True)
+class Given:
+    """A tensor of random numbers for `called`: its sizes, whole numbers below `below` if that is not 0."""
+
+    sizes: tuple[int, ...]
+    below: int = 0
+
+
+CALLS: list[tuple[str, tuple[Any, ...]]] = []
+
+
+def called(target: str, *arguments: Any) -> None:
+    """An example for an operator that torch.export gives another name, but pages and manifests may hold."""
+    CALLS.append((target, arguments))
+
+
 def rule(
     *targets: str,
     kind: str,

@@ -11,7 +11,7 @@ from torch import nn
 from sheetconv.graph.expr import Expr, Number, Select
 from sheetconv.graph.index import Index, IndexLike, Lookup
 from sheetconv.graph.tensor import Operation, Tensor
-from sheetconv.ops.registry import Build, example, rule
+from sheetconv.ops.registry import Build, Given, called, example, rule
 
 
 def _unflatten(flat: Index, shape: tuple[int, ...]) -> list[IndexLike]:
@@ -114,7 +114,7 @@ def unbind(build: Build, x: Tensor, dim: int = 0) -> Tensor:
     "aten.contiguous.default", "aten.clone.default", "aten.alias.default", "aten.detach.default",
     "aten.lift_fresh_copy.default", "aten.dropout.default", "aten.feature_dropout.default",
     "aten.alpha_dropout.default", "aten.feature_alpha_dropout.default", "aten.native_dropout.default",
-    "aten.identity.default", kind="same",
+    kind="same",
 )  # fmt: skip
 def same(build: Build, x: Tensor, *options: Any) -> Tensor:
     """Nothing happens (dropout is off in evaluation)."""
@@ -234,3 +234,18 @@ def _borders() -> nn.Module:
 @example("pixel_shuffle", (1, 8, 3, 2))
 def _pixel_shuffle() -> nn.Module:
     return nn.PixelShuffle(2)
+
+
+for _target, *_options in (
+    ("flatten.using_ints", 1), ("unflatten.int", 1, [1, 3]), ("squeeze.default",), ("squeeze.dims", [0]), ("numpy_T.default",),
+    ("contiguous.default",), ("detach.default",), ("lift_fresh_copy.default",), ("dropout.default", 0.5, False),
+    ("alpha_dropout.default", 0.5, False), ("feature_dropout.default", 0.5, False), ("feature_alpha_dropout.default", 0.5, False),
+    ("broadcast_to.default", [2, 1, 3, 4]), ("constant_pad_nd.default", [1, 0, 2, 1], 0.5),
+):  # fmt: skip
+    called(f"aten.{_target}", Given((1, 3, 4)), *_options)
+called("aten.t.default", Given((3, 4)))
+for _target, *_options in (
+    ("chunk.default", 2, 1), ("split.Tensor", 2, 1), ("split_with_sizes.default", [1, 3], 1), ("unsafe_chunk.default", 3, 2),
+    ("split_with_sizes_copy.default", [3, 1], 1), ("unsafe_split.Tensor", 3, 1), ("unbind.int", 1), ("native_dropout.default", 0.5, False),
+):  # fmt: skip
+    called(f"aten.{_target}", Given((1, 4, 3)), *_options)
