@@ -256,7 +256,7 @@ def _plain(source: Source, kind: str, text: str, sheet: str) -> bool:
     if kind == "function":
         name = text[:-1].upper()
         return not name.endswith(
-            ("INDIRECT", "OFFSET", "LET", "LAMBDA", "ANCHORARRAY")
+            ("INDIRECT", "OFFSET", "LET", "LAMBDA", "ANCHORARRAY", "ROW", "COLUMN", "ROWS", "COLUMNS")
         ) and not source.has_name(text[:-1], sheet)
     if kind == "name":
         return text.upper() in ("TRUE", "FALSE")

@@ -22,6 +22,8 @@ Cell = tuple[str, int, int]
 FIXED, WHOLE = 15, 16
 """Bits of `Piece.mask`: the four bounds do not move with the cell; cut to the used part of the sheet."""
 DEEPEST_NAMES = 64
+PLACES = {"ROW", "COLUMN", "ROWS", "COLUMNS"}
+"""Functions that ask where a reference stands, and read no cell."""
 _UNKNOWABLE = {"INDIRECT", "OFFSET"}
 _GIVES_REFERENCE = {
     "INDEX": lambda i: i == 0,
@@ -63,6 +65,8 @@ class Frame:
     """A colon stands behind `span`."""
     variable: str = ""
     bound: dict[str, Pieces] = field(default_factory=dict)
+    starts: list[int] = field(default_factory=list)
+    """Places of the first tokens of its arguments."""
 
 
 @dataclass
@@ -95,10 +99,12 @@ class _Evaluator:
     def __init__(self, source: Source, reading: Reading, shifted: bool = False):
         self.source, self.reading, self.shifted = source, reading, shifted
         self.frames = [Frame()]
+        self.tokens: list[Token] = []
+        self.at = 0
 
     def run(self, text: str) -> None:
-        found = [t for t in tokens(text) if t.kind != "space"]
-        for token, following in zip(found, [*found[1:], None], strict=True):
+        self.tokens = found = [t for t in tokens(text) if t.kind != "space"]
+        for self.at, (token, following) in enumerate(zip(found, [*found[1:], None], strict=True)):
             self._step(token, following)
         while len(self.frames) > 1:
             self._close()
@@ -146,7 +152,7 @@ class _Evaluator:
             self.reading.notes.append(f"{short} names its cells only when it is computed: untraceable")
         elif self.source.has_name(token.text[:-1], self.reading.cell[0]):  # a LAMBDA with a name
             self._commit(self._name(Token("name", token.text[:-1], token.sheet)) or [])
-        self.frames.append(Frame(short))
+        self.frames.append(Frame(short, starts=[self.at + 1]))
 
     def _close(self) -> None:
         if len(self.frames) == 1:
@@ -157,6 +163,8 @@ class _Evaluator:
         self._argument(frame)
         self.frames.pop()
         result = frame.result
+        if frame.function == "INDEX" and len(result) == 1:
+            result = self._one_cell(frame, result[0])
         if frame.function == "ANCHORARRAY":  # how files write A1#
             result = [self._spilled(p) for p in result]
         self._operand(result or None)
@@ -169,9 +177,31 @@ class _Evaluator:
             self._commit(found)
         elif not frame.function or (gives and gives(frame.argument)):
             frame.result += found  # a plain bracket: a union
-        else:
+        elif frame.function not in PLACES:
             self._commit(found)
         frame.argument += 1
+        frame.starts.append(self.at + 1)
+
+    def _one_cell(self, frame: Frame, piece: Piece) -> Pieces:
+        """The cell that INDEX picks where its position follows from the formula's own place, by ROW() and the like."""
+        from sheetconv.formulas.places import whole_number
+
+        ends = [*(start - 1 for start in frame.starts[1:]), self.at]
+        parts = [self.tokens[a:b] for a, b in zip(frame.starts[1:], ends[1:], strict=False) if a < b]
+        if not any(t.kind == "function" and t.text[:-1].upper() in PLACES for part in parts for t in part):
+            return [piece]
+        at = [whole_number(part, self.reading.cell) for part in parts]
+        _, r0, c0, r1, c1 = piece.area
+        if None in at or not 1 <= len(at) <= 2 or 0 in at:
+            return [piece]
+        row, column = (
+            (at[0] or 0, at[1] or 0) if len(at) == 2 else (1, at[0] or 0) if r0 == r1 else (at[0] or 0, 1)
+        )
+        row, column = r0 + row - 1, c0 + column - 1
+        if not (r0 <= row <= r1 and c0 <= column <= c1):
+            return [piece]
+        self.reading.movable = False
+        return [Piece(Area(piece.area.sheet, row, column, row, column), FIXED)]
 
     def _operand(self, pieces: Pieces | None) -> None:
         frame = self.frames[-1]

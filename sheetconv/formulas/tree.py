@@ -350,6 +350,11 @@ class _Parser:
                 raise Unreadable("an array constant is left open")
 
 
+def parsed(pieces: Sequence[Token | int]) -> Node:
+    """The tree of tokens, references given as numbers of slots. Raises `Unreadable`, `LimitError`."""
+    return _Parser(tuple(pieces)).parse()
+
+
 def _number(text: str) -> Number:
     try:
         return Number(float(text))

@@ -167,3 +167,29 @@ def test_a_formula_written_with_its_equals_sign(tmp_path: Path) -> None:
         assert (
             trace(source, source.precedents(("S", 0, 1)).areas[0]._replace(column0=1, column1=1)).cells == 1
         )
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {f"A{r}": r for r in range(1, 4)} | {f"B{r}": f"=A{r}*(ROW()-ROW($B$1)+1)" for r in range(1, 4)},
+        {f"A{r}": r for r in range(1, 4)} | {f"B{r}": f"=A{r}*ROWS($B$1:B{r})" for r in range(1, 4)},
+        {
+            "A1": 1,
+            "B1": "=A1*2",
+            "A2": "=INDEX(B:B,ROW()-1)+1",
+            "B2": "=A2*2",
+            "A3": "=INDEX(B:B,ROW()-1)+1",
+            "B3": "=A3*2",
+        },
+    ],
+)
+def test_circles_that_are_none(cells: dict[str, object], tmp_path: Path) -> None:
+    """ROW and its kin read no value, and INDEX at a place that follows from them reads one cell."""
+    ordered = dict(sorted(cells.items(), key=lambda item: (item[0][1:], item[0][0])))
+    path = write_book(tmp_path / "b.xlsx", {"S": ordered})
+    with Source(path) as source:
+        last = source.precedents(("S", 2, 1)).areas[0]._replace(column0=1, column1=1)
+        assert trace(source, last).cycles == []
+        if "INDEX" in str(cells["A2"]):
+            assert [str(a) for a in source.precedents(("S", 2, 0)).areas] == ["S!B2"]
