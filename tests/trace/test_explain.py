@@ -1,20 +1,24 @@
 """A cell's terms add up to its number, computed here by hand; paths are those of torch's gradient."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pytest
 import torch
 import xlsxwriter
 from click.testing import CliRunner
+from openpyxl.worksheet.formula import ArrayFormula
 from torch import nn
 
 from sheetconv.cli import main
 from sheetconv.compile.capture import capture
 from sheetconv.data.pick import Picked
 from sheetconv.errors import UsageError
+from sheetconv.formulas.area import parse_area
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.inspect.explain import Explainer
 from sheetconv.inspect.explain.active import strongest
@@ -202,3 +206,35 @@ def test_slopes_of_curves_are_torchs(tmp_path: Path) -> None:
             )  # type: ignore[union-attr]
     assert found.curved
     np.testing.assert_allclose(pixels, gradient.numpy(), atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "value", "terms"),
+    [
+        ("G1", "sum", 17.0, [3.0, 14.0]),
+        ("H2", "sum", -28.0, [20.0, -48.0]),
+        ("J1", "relu", 0.0, [-6.0]),
+        ("J2", "sigmoid", 1 / (1 + math.exp(-1)), [1.0]),
+        ("J3", "softmax", math.exp(1) / (math.exp(1) + math.exp(5)), [math.exp(1), math.exp(5)]),
+        ("J4", "sum", 10.0, [10.0]),
+    ],
+)
+def test_a_workbook_without_values(
+    cell: str, kind: str, value: float, terms: list[float], tmp_path: Path
+) -> None:
+    """As openpyxl saves them: the numbers are computed; matrix products, ReLU, sigmoid and softmax are named."""
+    work = openpyxl.Workbook()
+    sheet = work.active
+    sheet.title = "S"
+    for row, (a, b, d, e) in enumerate([(1, 2, 3, 4), (5, -6, 7, 8)], 1):
+        for column, number in zip("ABDE", (a, b, d, e), strict=True):
+            sheet[f"{column}{row}"] = number
+    sheet["G1"] = ArrayFormula("G1:H2", "=MMULT(A1:B2,D1:E2)")
+    sheet["J1"], sheet["J2"] = "=IF(B2>0,B2,0)", "=1/(1+EXP(-A1))"
+    sheet["J3"], sheet["J4"] = "=EXP(A1)/SUMPRODUCT(EXP($A$1:$A$2))", "=IF(AND(A1>0,B1<90),10*A1,0)"
+    work.save(tmp_path / "b.xlsx")
+    with Source(tmp_path / "b.xlsx") as source:
+        found = Explainer(source).explain(parse_area(cell, ["S"])[:3])
+    assert found.kind == kind
+    assert found.value == pytest.approx(value, rel=1e-12)
+    assert [t.product for t in found.terms] == pytest.approx(terms)

@@ -6,12 +6,15 @@ of them must be the number that the file has for the cell.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sheetconv.errors import UsageError
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.elements import TensorElements
+from sheetconv.formulas.member import member
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.formulas.tree import Apply, Node, Number, Skeletons, Slot
-from sheetconv.formulas.values import Unknown, Values, number
+from sheetconv.formulas.values import Unknown, Values, evaluate, number
 from sheetconv.inspect.explain.result import Explanation, Group, misfits
 from sheetconv.inspect.explain.terms import Decomposition, Factor, Term, reads
 from sheetconv.xlsx.tokens import box, is_address, tokens
@@ -36,7 +39,7 @@ class Explainer:
         formula = self.source.formula(cell)
         if formula is None:
             raise UsageError(f"{here} holds no formula; there is nothing to take apart")
-        value = self.source.cells(cell[0]).value(*cell[1:])
+        value = self.values.value(cell)
         found = Explanation(here, self.names.element(cell), formula, value)
         found.reads = list(self.source.precedents(cell).areas)
         found.problems += self._missing(found)
@@ -45,6 +48,8 @@ class Explainer:
         except Unknown as error:
             found.kind, found.terms, found.steps, found.result = "reads", [], [], None
             found.problems.append(f"not taken apart: the formula holds {error}")
+        if found.value is None and found.result is not None and self.values.engine:
+            found.value = found.result  # where the engine has no number, as some have for arrays
         found.groups = self._groups(cell, found.terms)
         found.problems += misfits(found)
         return found
@@ -55,7 +60,12 @@ class Explainer:
         skeleton, slots = self._skeletons.split(anchor, self.source.formula(cell) or "")
         if skeleton.tree is None:
             raise Unknown("something that is not read (only its references are)")
-        return skeleton.tree, slots
+        area = self.source.cells(cell[0]).arrays.get(anchor[1:])
+        self.values.here = cell
+        if area is None or area[:2] == area[2:]:
+            return skeleton.tree, slots
+        own = list(slots)
+        return member(skeleton.tree, own, cell[1] - area[0], cell[2] - area[1]), tuple(own)
 
     def signal(self, cell: Cell, term: Term) -> Factor | None:
         """The factor of a term that carries the picture: a pixel or an activation, not a weight.
@@ -107,6 +117,14 @@ class Explainer:
                     return self._largest(node, parts, found)
                 limit, node = bounded
                 found.steps.append(self._cut(limit, node, parts, found, "MAX" if limit[0] else "MIN"))
+            elif (inner := _relu(node, parts.slots)) is not None:
+                found.steps.append(self._cut((True, 0.0), inner, parts, found, "MAX"))
+                node = inner
+            elif (inner := _sigmoid(node)) is not None:
+                inside, outside = (number(n, parts.slots, parts.values) for n in (inner, node))
+                found.steps.append(f"1/(1+EXP(−{inside:.9g})) = {outside:.9g}: the sigmoid")
+                found.kind = "sigmoid" if found.kind == "sum" else found.kind
+                node = inner
             elif node.name == "IF" and len(node.of) == 3:
                 holds = number(node.of[0], parts.slots, parts.values) != 0
                 found.steps.append(
@@ -161,9 +179,11 @@ class Explainer:
 
     def _softmax(self, node: Apply, parts: Decomposition) -> list[Term] | None:
         """Terms of the sum that a cell of its own is divided by; None for any other product."""
-        if node.name != "*" or len(node.of) != 2 or not isinstance(node.of[0], Slot):
+        if node.name != "*" or len(node.of) != 2:
             return None
         below = node.of[1]
+        if not isinstance(node.of[0], Slot):
+            return self._exponentials(node, parts)
         if not (isinstance(below, Apply) and below.name == "1/" and isinstance(below.of[0], Apply)):
             return None
         total, own = below.of[0], parts.slots[node.of[0].index]
@@ -171,9 +191,40 @@ class Explainer:
             return None
         return parts.terms(total)
 
+    def _exponentials(self, node: Apply, parts: Decomposition) -> list[Term] | None:
+        """``EXP(x)/SUM(EXP(range))``: each cell of the range with its exponential as the term."""
+        above, below = node.of
+        if not (
+            isinstance(above, Apply)
+            and above.name == "EXP"
+            and isinstance(below, Apply)
+            and below.name == "1/"
+        ):
+            return None
+        total = below.of[0]
+        if not (isinstance(total, Apply) and total.name in ("SUM", "SUMPRODUCT") and len(total.of) == 1):
+            return None
+        each = total.of[0]
+        if not (isinstance(each, Apply) and each.name == "EXP"):
+            return None
+        cells, own = reads(each, parts.slots), reads(above, parts.slots)
+        if not cells or not own or own[0].meet(cells[0]) != own[0]:
+            return None
+        values = evaluate(each, parts.slots, parts.values)
+        area = cells[0]
+        if values.shape != (area.row1 - area.row0 + 1, area.column1 - area.column0 + 1):
+            return None
+        return [
+            Term(1.0, (Factor((area.sheet, area.row0 + r, area.column0 + c), float(values[r, c])),), area)
+            for r in range(values.shape[0])
+            for c in range(values.shape[1])
+        ]
+
     def _missing(self, found: Explanation) -> list[str]:
         problems = []
-        if found.value is None:
+        if self.values.engine:
+            problems.append(f"the file has no values for its formulas; {self.values.engine} computed them")
+        elif found.value is None:
             problems.append(
                 f"{found.cell} has no value in the file; open it in a spreadsheet program and save it"
             )
@@ -186,7 +237,7 @@ class Explainer:
                 (r, c)
                 for r in range(used.row0, used.row1 + 1)
                 for c in range(used.column0, used.column1 + 1)
-                if (r, c) in formulas and sheet.value(r, c) is None
+                if (r, c) in formulas and sheet.value(r, c) is None and not self.values.engine
             ]
             if gone:
                 first = Area(area.sheet, *gone[0], *gone[0])
@@ -235,6 +286,44 @@ def _kind(node: Node, terms: list[Term], opaque: list[Area]) -> str:
     if isinstance(node, Apply) and node.name in _CHOICES:
         return "choice"
     return "average" if isinstance(node, Apply) and node.name == "AVERAGE" else "sum"
+
+
+def _relu(node: Apply, slots: Sequence[Area]) -> Node | None:
+    """x of ``IF(x>0,x,0)`` and ``IF(x<0,0,x)``; None for any other condition."""
+    match node:
+        case Apply("IF", (Apply(">" | ">=", (x, Number(0.0))), kept, Number(0.0))):
+            return kept if _same(kept, x, slots) else None
+        case Apply("IF", (Apply("<" | "<=", (x, Number(0.0))), Number(0.0), kept)):
+            return kept if _same(kept, x, slots) else None
+    return None
+
+
+def _same(one: Node, two: Node, slots: Sequence[Area]) -> bool:
+    """Whether two nodes are the same formula of the same cells."""
+    if isinstance(one, Slot) and isinstance(two, Slot):
+        return slots[one.index] == slots[two.index]
+    if isinstance(one, Apply) and isinstance(two, Apply):
+        fit = one.name == two.name and len(one.of) == len(two.of)
+        return fit and all(_same(a, b, slots) for a, b in zip(one.of, two.of, strict=True))
+    return one == two
+
+
+def _sigmoid(node: Apply) -> Node | None:
+    """x of ``1/(1+EXP(-x))``."""
+    match node:
+        case Apply("*", (Number(1.0), Apply("1/", (Apply("+", of),)))):
+            pass
+        case Apply("1/", (Apply("+", of),)):
+            pass
+        case _:
+            return None
+    match of:
+        case (Number(1.0), Apply("EXP", (Apply("-", (x,)),))) | (
+            Apply("EXP", (Apply("-", (x,)),)),
+            Number(1.0),
+        ):
+            return x
+    return None
 
 
 def _bound(node: Apply) -> tuple[tuple[bool, float], Node] | None:

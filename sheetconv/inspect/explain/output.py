@@ -14,6 +14,7 @@ _KINDS = {
     "sum": "a sum",
     "copy": "a copy of another cell",
     "choice": "a cell chosen by others",
+    "sigmoid": "a sum, through the sigmoid",
     "relu": "a sum, cut off below 0 (ReLU)",
     "max": "the largest of several cells",
     "min": "the smallest of several cells",
