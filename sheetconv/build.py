@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sheetconv.errors import DataError, UsageError, WorkbookError, printable
+from sheetconv.errors import UsageError, WorkbookError, printable
 from sheetconv.files import check_target, replacing
 from sheetconv.template import load, of_network
 
@@ -231,10 +229,9 @@ def _input_shape(request: Request, known: tuple[int, ...] | None) -> tuple[int, 
 
 
 def _array_shape(path: Path) -> tuple[int, ...]:
-    try:
-        return tuple(np.load(path, mmap_mode="r", allow_pickle=False).shape)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a .npy array: {error!s:.100}") from error
+    from sheetconv.data.image import load_array
+
+    return tuple(load_array(path).shape)
 
 
 def _pixels(request: Request, template: Template, shape: tuple[int, ...]) -> Picked:

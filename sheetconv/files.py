@@ -1,12 +1,27 @@
-"""Writing files safely: to a temporary name beside the target, then moved into place."""
+"""Files, safely: reading only what is a file and within bounds, writing to a temporary name, then into place."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sheetconv.errors import OutputError
+from sheetconv.errors import DataError, OutputError, SheetconvError
+
+
+def check_source(path: Path, most: int | None = None, error: type[SheetconvError] = DataError) -> None:
+    """Raise `error` where `path` is no regular file (a folder, pipe or device never ends) or above `most` bytes."""
+    try:
+        about = path.stat()
+    except (OSError, ValueError) as reason:
+        raise error(f"cannot read {path}: {getattr(reason, 'strerror', None) or reason}") from reason
+    if stat.S_ISDIR(about.st_mode):
+        raise error(f"{path} is a folder; give a file")
+    if not stat.S_ISREG(about.st_mode):
+        raise error(f"{path} is no regular file (a pipe or a device); give a file")
+    if most is not None and about.st_size > most:
+        raise error(f"{path} is larger than {most:,} bytes; give a smaller file")
 
 
 def check_target(path: Path, *, force: bool = False, suffix: str = "") -> None:
@@ -48,5 +63,11 @@ def replacing(path: Path, *, force: bool = False) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    except Exception as error:
+        if (
+            type(error).__name__ != "SafetensorError"
+        ):  # its library tells of a full disk by an error of its own
+            raise
+        raise OutputError(f"cannot write {path}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import sheetconv
 from sheetconv.errors import OutputError, TemplateError, UsageError
-from sheetconv.files import replacing
+from sheetconv.files import check_source, replacing
 from sheetconv.sheet.settings import Check, PageSettings, Template
 
 MAX_BYTES = 1_000_000
@@ -80,14 +80,13 @@ def of_network(title: str, model: str = "") -> Template:
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    check_source(path, MAX_BYTES, TemplateError)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise TemplateError(f"{path} is larger than {MAX_BYTES:,} bytes; a template is a short text")
         text = path.read_text(encoding="utf-8")
         return text, tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise TemplateError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise TemplateError(f"{path} is not TOML: {error}") from error
 
 

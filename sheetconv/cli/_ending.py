@@ -10,20 +10,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from sheetconv.errors import SheetconvError, printable
 
 INTERRUPTED = 130
+_MEMORY = "there is not enough memory for this; close other programs or give a smaller input"
+_NO_MEMORY = ("can't allocate memory", "out of memory")  # as torch says it, in a RuntimeError
 
 
 @contextmanager
 def one_line() -> Iterator[None]:
     """Turn whatever goes wrong inside into one line on standard error and an exit code (by SystemExit)."""
     _open_streams()
-    with _signals():
+    with _signals(), _quiet():
         try:
             with _printing():
                 yield
@@ -40,7 +42,7 @@ def one_line() -> Iterator[None]:
         except (click.Abort, KeyboardInterrupt):
             _fail("interrupted", INTERRUPTED)
         except MemoryError:
-            _fail("there is not enough memory for this; close other programs or give a smaller input", 1)
+            _fail(_MEMORY, 1)
         except RecursionError:
             _fail("the input is nested too deeply", 1)
         except OSError as error:
@@ -51,6 +53,8 @@ def one_line() -> Iterator[None]:
                 _fail(f"standard output cannot be written: {error.strerror or error}", 1)
             _fail(_system(error), 1)
         except Exception as error:
+            if any(words in str(error) for words in _NO_MEMORY):
+                _fail(_MEMORY, 1)
             if os.environ.get("SHEETCONV_DEBUG"):
                 raise
             _fail(f"sheetconv has a mistake of its own: {type(error).__name__}: {error}; please report it", 1)
@@ -68,7 +72,17 @@ def _fail(message: str, code: int) -> NoReturn:
         click.echo(f"Error: {printable(' '.join(message.split()))}", err=True)
     with suppress(OSError, ValueError):
         sys.stdout.flush()
+    _let_go(sys.exc_info()[1])
     sys.exit(code)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Clear away now what the failed calls held, half-written files for one, and not at the interpreter's end."""
+    import traceback
+
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 @contextmanager
@@ -114,6 +128,22 @@ def _open_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let objects fail in silence while they are cleared away (a zip on a full disk): the line was told."""
+    before = sys.unraisablehook
+
+    def told(found: Any) -> None:
+        if not isinstance(found.exc_value, OSError | ValueError):
+            before(found)
+
+    sys.unraisablehook = told
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager

@@ -26,7 +26,7 @@ _OPTIONS = [
         "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other setting of the recipe."
     ),
     click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness."
+        "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of all randomness."
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cuda, cuda:1, mps or cpu."),
     click.option(
@@ -46,7 +46,7 @@ _OPTIONS = [
     click.option("--limit", type=click.IntRange(min=1), help="Use so many training and test images only."),
     click.option(
         "--threads",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 1024),
         help="Threads of torch on the CPU; timed first where not given.",
     ),
 ]

@@ -10,9 +10,12 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
     if value is None:
         return None
     try:
-        return tuple(int(part) for part in value.replace("x", ",").replace("×", ",").split(","))
+        sizes = tuple(int(part) for part in value.replace("x", ",").replace("×", ",").split(","))
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not sizes such as 3,32,32") from error
+        raise click.BadParameter(f"{value!r:.60} is not sizes such as 3,32,32") from error
+    if len(sizes) > 4 or not all(0 < size <= 4096 for size in sizes):
+        raise click.BadParameter(f"{value!r:.60}: give one to four sizes, each 1 to 4096")
+    return sizes
 
 
 @click.command("build-workbook")
@@ -47,7 +50,7 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
 @click.option("--random-input", is_flag=True, help="Random numbers as input.")
 @click.option("--input-shape", callback=_shape, help="Sizes of the input without batch, such as 3,32,32.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --random-input."
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of --random-input."
 )
 @click.option("--fuse-relu/--no-fuse-relu", default=None, help="ReLU in the cell of the layer before it.")
 @click.option("--with-gradients", is_flag=True, help="Loss, gradients and one step of training in cells too.")

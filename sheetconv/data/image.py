@@ -10,6 +10,7 @@ import numpy as np
 
 from sheetconv.data.decode import MAX_PIXELS
 from sheetconv.errors import DataError, UsageError
+from sheetconv.files import check_source
 
 if TYPE_CHECKING:
     from sheetconv.data.photo import Steps
@@ -66,10 +67,7 @@ def array_input(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """
     if path.suffix != ".npy":
         return _image_input(path, shape)
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"cannot read {path} as a .npy array: {error}") from error
+    found = load_array(path)
     if found.dtype.kind not in "fiub" or found.size > MAX_VALUES:
         raise DataError(f"{path} holds {found.size:,} values of {found.dtype}; expected numbers")
     if found.shape != tuple(shape):
@@ -78,6 +76,23 @@ def array_input(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if not np.isfinite(values).all():
         raise DataError(f"{path} holds values that are not finite numbers")
     return values
+
+
+def load_array(path: Path) -> np.ndarray:
+    """The array of a .npy file, mapped from the disk; raises `DataError` for anything else."""
+    check_source(path)
+    try:
+        with path.open("rb") as stream:
+            magic = stream.read(6)
+        if magic != b"\x93NUMPY":
+            raise ValueError("it does not begin as one")
+        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        if min(found.shape, default=0) < 0:
+            raise ValueError("a size is negative")
+    except Exception as error:  # its header is a text in Python's grammar: all kinds of errors
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(f"{path} cannot be read as a .npy array: {reason}") from error
+    return found
 
 
 def random_input(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:

@@ -14,8 +14,10 @@ import numpy as np
 
 from sheetconv.data.decode import MAX_BYTES, decode
 from sheetconv.errors import DataError
+from sheetconv.files import check_source
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+MOST_BYTES = 256 << 20  # of one image's file
 _LABELS = ("label", "labels", "class", "category", "target", "digit", "fine_label", "y")
 
 
@@ -194,6 +196,8 @@ class FolderReader:
     def read_images(self, rows: Sequence[int] | None = None) -> np.ndarray:
         """Decode all files, or the given ones."""
         files = self.files if rows is None else [self.files[i] for i in rows]
+        for file in files:
+            check_source(file, MOST_BYTES)
         try:
             return decode([f.read_bytes() for f in files], lambda i: str(files[i]))
         except OSError as error:
@@ -218,6 +222,8 @@ class IdxReader:
         images = read_idx(self.files[0])
         if images.ndim not in (3, 4) or images.dtype != np.uint8:
             raise DataError(f"{self.files[0]} does not hold images: {images.ndim} axes of {images.dtype}")
+        if rows is not None and max(rows, default=0) >= len(images):
+            raise DataError(f"{self.files[0]} holds {len(images):,} images; {self.files[1]} has more labels")
         return images if rows is None else images[list(rows)]
 
 
@@ -235,6 +241,7 @@ def read_idx(path: Path) -> np.ndarray:
 
     Raises `DataError` where the file is missing, truncated, too large, or something else.
     """
+    check_source(path)
     try:
         with gzip.open(path) if _packed(path) else path.open("rb") as stream:
             head = stream.read(4)

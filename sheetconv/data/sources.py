@@ -16,6 +16,7 @@ from sheetconv.data.folder import open_path, starts_files
 from sheetconv.data.hub import open_hub
 from sheetconv.data.readers import Reader, TableReader
 from sheetconv.errors import DataError, UsageError, printable
+from sheetconv.files import check_source
 
 DATASETS = {"mnist": "ylecun/mnist", "fashion-mnist": "zalando-datasets/fashion_mnist"}
 BUILTIN_SIZES = {"train": 60_000, "test": 10_000}
@@ -153,6 +154,7 @@ def fingerprint(files: Sequence[Path]) -> str:
     """Sixteen hex digits from names, sizes, times of change, and the ends of the first files."""
     digest = hashlib.blake2b(digest_size=8)
     for number, file in enumerate(files):
+        check_source(file)
         try:
             about = file.stat()
             digest.update(f"{file.parent.name}/{file.name} {about.st_size} {about.st_mtime_ns}\n".encode())

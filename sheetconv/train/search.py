@@ -41,9 +41,11 @@ def search(
     check(recipe)
     if threads:
         torch.set_num_threads(threads)
-    if out is not None:
+    if out is not None and out.exists():
         _claim(out, force)
     data = prepare_data(recipe, limit)
+    if out is not None:
+        _claim(out, force)
     torch.manual_seed(seed)
     amp, convolutions = "off" if amp == "auto" else amp, "torch" if convolutions == "auto" else convolutions
     learn = make_learner(recipe, prepare_net(recipe, seed, data), data, seed, place, amp, convolutions)

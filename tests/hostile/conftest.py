@@ -3,13 +3,14 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "read"))
-
 import pytest
-from conftest import write_book
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "read"), str(Path(__file__).parent)]
 
 
 @pytest.fixture(scope="session")
 def make_book():
     """`write_book` of the tests of reading."""
+    from corpus import write_book
+
     return write_book

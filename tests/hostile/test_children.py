@@ -35,7 +35,7 @@ MODULES = [
     "datasets",
 ]
 EVIL = "import os; open(os.path.join({folder!r}, 'RAN-{name}-' + str(os.getpid())), 'w').close()\n"
-# every command, so that a new one cannot be forgotten
+# those that need more than a workbook; a new command is tried with one
 COMMANDS = {
     "build-workbook": ["conv-example --dataset builtin --digit 3 -o new.xlsx --force"],
     "verify": ["book.xlsx", "book.xlsx --engine formualizer"],
@@ -87,12 +87,9 @@ def run_in(folder: Path, lines: list[str]) -> str:
     return done.stdout
 
 
-def test_every_command_is_listed() -> None:
-    assert set(main.list_commands(None)) - set(COMMANDS) == set()  # type: ignore[arg-type]
-
-
 def test_nothing_beside_a_workbook_is_run(trap: Path) -> None:
-    lines = [f"{command} {rest}" for command, each in COMMANDS.items() for rest in each]
+    names = main.list_commands(None)  # type: ignore[arg-type]
+    lines = [f"{name} {rest}" for name in names for rest in COMMANDS.get(name, ["book.xlsx"])]
     codes = [line for line in run_in(trap, lines).splitlines() if line.startswith(">>")]
     assert len(codes) == len(lines)
     assert not sorted(path.name for path in trap.glob("RAN-*"))

@@ -10,7 +10,7 @@ import numpy as np
 
 from sheetconv import child
 from sheetconv.child import Workplace
-from sheetconv.errors import EngineError
+from sheetconv.errors import EngineError, OutputError
 from sheetconv.xlsx.a1 import Range, sheet_cell
 from sheetconv.xlsx.cells import CellError, Value
 from sheetconv.xlsx.strip import POISON, Typed, without_cached_values
@@ -66,7 +66,12 @@ class Engine(ABC):
             raise EngineError(reason)
         with Workplace() as place:
             copy = place.folder / "book.xlsx"
-            without_cached_values(book, copy, poison=self.poison, typed=typed, bare=True)
+            try:
+                without_cached_values(book, copy, poison=self.poison, typed=typed, bare=True)
+            except OutputError as error:
+                raise EngineError(
+                    f"no copy can be made in {place.folder.parent}: {error.__cause__}"
+                ) from error
             found = self.compute(copy, ranges, place)
         return self._blocks(found, ranges)
 
