@@ -81,6 +81,31 @@ class Cells:
         without = np.array([f is None for f in self.formulas(tensor).reshape(-1)]).reshape(values.shape)
         return without & ~np.isnan(values), np.nan_to_num(values)
 
+    def current(self, tensor: Tensor) -> FloatArray:
+        """The numbers of a parameter: typed ones, or, where it is chosen among epochs, those of its choice in full.
+
+        A formula's cached value has fewer digits than what it chooses.
+        """
+        found = self.numbers(tensor)
+        if tensor.operation is None:
+            return found
+        import torch
+
+        from sheetconv.compile.reference import run
+
+        sources = {
+            s: torch.from_numpy(self.numbers(s).copy()).reshape(s.state_shape)
+            for s in tensor.operation.tensors()
+        }
+        try:
+            chosen = run(tensor.operation, sources).reshape(tensor.shape).numpy()
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            raise WorkbookError(
+                f"{self.path}: {tensor.name} cannot be chosen ({error!s:.80}); choose another epoch"
+            ) from error
+        typed, values = self.typed(tensor)
+        return np.asarray(np.where(typed, values, chosen))
+
     def check_shape(self) -> None:
         """Raise `WorkbookError` where cells have moved since the workbook was built.
 

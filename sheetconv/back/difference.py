@@ -166,7 +166,7 @@ def computed(cells: Cells) -> dict[Tensor, FloatArray]:
             stored[tensor] = torch.from_numpy(cells.numbers(tensor, blank=0.0).copy())
 
     def typed_over(tensor: Tensor, value: torch.Tensor) -> torch.Tensor:
-        if tensor.kind != "input" or tensor not in places:
+        if tensor.kind == "activation" or tensor not in places:
             return value
         typed, numbers = cells.typed(tensor)
         chosen = torch.where(torch.from_numpy(typed), torch.from_numpy(numbers), value.reshape(tensor.shape))

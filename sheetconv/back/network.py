@@ -110,8 +110,9 @@ def _of_book(path: Path, page: str | None) -> Network:
         needed = _between(cells, entry, out)
         stored: dict[Tensor, torch.Tensor] = {}
         for tensor in needed:
-            if tensor.operation is None:
-                values = cells.numbers(tensor, blank=0.0)
+            if tensor.operation is None or tensor.kind == "parameter":
+                chosen = tensor.operation is not None
+                values = cells.current(tensor) if chosen else cells.numbers(tensor, blank=0.0)
                 stored[tensor] = torch.from_numpy(values.copy()).reshape(tensor.state_shape)
         facts = cells.manifest.facts
     computed = [t for t in needed if t not in stored and t is not entry]

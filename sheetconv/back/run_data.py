@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from sheetconv.back.network import Network, open_network
 from sheetconv.back.score import pixels
 from sheetconv.data.sources import ImageData, open_dataset
 from sheetconv.errors import ModelError, UsageError
-from sheetconv.train.folder import MODEL, is_run, read_history, read_run
+from sheetconv.train.folder import EPOCHS, MODEL, is_run, read_history, read_run
 
 FIGURES = ("train_loss", "valid_loss", "accuracy", "lr")
 WORST = 6
@@ -43,6 +43,24 @@ class RunData:
     confusion: np.ndarray | None
     mistakes: list[Mistake]
     probabilities: np.ndarray | None
+    epochs: list[Path] = field(default_factory=list)
+
+    def states(self) -> list[dict[str, np.ndarray]]:
+        """The weights after each epoch, float64 by name. Raises `ModelError` for a file that is damaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        found = []
+        for path in self.epochs:
+            try:
+                found.append({k: v.astype(np.float64) for k, v in load_file(path).items()})
+            except (SafetensorError, OSError, ValueError) as error:
+                raise ModelError(f"{path} is not a safetensors file: {error}") from error
+            if {k: v.shape for k, v in found[-1].items()} != {k: v.shape for k, v in found[0].items()}:
+                raise ModelError(
+                    f"{path} holds other tensors than {self.epochs[0].name}; it is of another run"
+                )
+        return found
 
     @property
     def weights(self) -> Path:
@@ -81,6 +99,7 @@ def open_run(folder: Path) -> RunData:
         [],
         None,
     )
+    found.epochs = sorted((folder / EPOCHS).glob("[0-9]*.safetensors"))
     if settings.get("task") != "reconstruct":
         _classified(found, network, data, count)
     return found

@@ -43,7 +43,7 @@ def read_weights(path: Path, page: str | None = None) -> Weights:
             raise UsageError(f"{path} has no parameters on a sheet {page!r}; sheets with parameters: {known}")
         if not wanted:
             raise WorkbookError(f"{path} holds a network without parameters; there is nothing to import")
-        found = {name: cells.numbers(t).reshape(t.state_shape) for name, t in wanted}
+        found = {name: cells.current(t).reshape(t.state_shape) for name, t in wanted}
         cells.check_shape()
         if _rounds(book):
             found = {name: unrounded(values) for name, values in found.items()}

@@ -27,6 +27,7 @@ from sheetconv.cli._training import OUT, chosen_recipe, training_options
     type=click.Choice(["csv", "tensorboard"]),
     help="The history also as history.csv, or for TensorBoard.",
 )
+@click.option("--keep-epochs", is_flag=True, help="Keep the weights of every epoch, for a workbook to show.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @click.option("--extend", type=click.IntRange(min=1), help="Train a finished run so many epochs more.")
 @click.option("--force", is_flag=True, help="Overwrite an earlier run in --out.")

@@ -21,6 +21,7 @@ from sheetconv.nets import INPUT_SHAPES
 from sheetconv.pages.base import Page
 from sheetconv.pages.checks import one_of, switch
 from sheetconv.pages.digits import offer_images
+from sheetconv.pages.epochs import choose_epochs, loss_of_epoch
 from sheetconv.pages.training import add_training, draw_control
 from sheetconv.sheet.canvas import Canvas
 from sheetconv.sheet.frame import LEFT, TOP
@@ -41,6 +42,7 @@ from sheetconv.xlsx.address import area, quoted
 MAX_NAMES = 4000
 _TITLES = (44, 32, 32)  # pixels of the rows with a layer's name, operator and shape
 _LINKS = 560  # pixels of the screen that the links take before the choice of an image
+_ASIDE = 24  # columns from the choice of an image to that of an epoch
 _SHORT = {"running_mean": "mean", "running_var": "variance"}
 
 
@@ -81,15 +83,18 @@ class NetworkPage(Page):
         self.columns = max(24, self.layout.columns - LEFT)
         if self.choice is not None:
             self.put(self.choice, 1, LEFT + round(_LINKS / (self.unit * self.zoom)), (0, 1))
+        if self.epoch is not None:
+            self.put(self.epoch, 1, LEFT + round(_LINKS / (self.unit * self.zoom)) + _ASIDE, (0, 1))
         for top in {band.row for band in self.layout.bands}:
             self.tall |= {top + i: pixels * self.zoom for i, pixels in enumerate(_TITLES)}
 
     def _network(self) -> Graph:
         fuse, own = self.options.get("fuse_relu", False), self.draft.network
-        self.training = None
+        self.training, self.epoch = None, None
         if "net" not in self.options and own is not None:
             if self.draft.gradients:
                 self.training = add_training(self, own, self.draft.label)
+            self.epoch = choose_epochs(self, own)
             if self.draft.images is not None and self.choice is not None:
                 self.choice.name, self.draft.images.name = "pick", "images"
             return self.taken(own, "", bare=True, fuse=fuse)
@@ -110,6 +115,8 @@ class NetworkPage(Page):
         self._names(canvas)
         if self.choice is not None:
             self._choice(canvas, self.choice)
+        if self.epoch is not None:
+            self._epoch(canvas, self.epoch)
         if len({band.row for band in self.layout.bands}) == 1:  # else only links and choice stay in sight
             canvas.sheet.freeze_panes(TOP + TITLE_ROWS, 0)
         canvas.grow(self.layout.rows)
@@ -135,6 +142,24 @@ class NetworkPage(Page):
         }
         canvas.sheet.write_string(1, place.column - 1, self.label("choose"), canvas.style(12, **label))
         canvas.captions(1, place.column + 3, choice, bg_color=canvas.BAND)
+
+    def _epoch(self, canvas: Canvas, epoch: Tensor) -> None:
+        place = self.draft.places[epoch]
+        canvas.choice(epoch, range(1, int(canvas.values[epoch][0]) + 1))
+        look = {
+            "bold": True,
+            "align": "right",
+            "valign": "vcenter",
+            "font_color": HEADING,
+            "bg_color": canvas.BAND,
+        }
+        canvas.sheet.write_string(1, place.column - 1, self.label("epoch"), canvas.style(12, **look))
+        found = loss_of_epoch(canvas, epoch)
+        if found is not None:
+            column, formula, value = place.column + 4, *found
+            canvas.sheet.write_string(1, column, self.label("epoch_loss"), canvas.style(12, **look))
+            shown: dict[str, Any] = {"bg_color": canvas.BAND, "align": "left", "num_format": "0.0000"}
+            canvas.formula(1, column + 1, formula, value, 12, 3, **shown)
 
     def _band_titles(self, canvas: Canvas, band: Band) -> None:
         tensor, text, write = band.tensor, canvas.styles.text, canvas.sheet.write_string

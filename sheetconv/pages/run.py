@@ -93,6 +93,10 @@ class Run(Page):
         canvas.axis(TOP + 3, LEFT, self.rows, down=True, start=1)
         canvas.tensor(self.history, form="0.0000", size=canvas.pt(9), span=_SPAN)
         end = TOP + 2 + self.rows
+        epoch = next((t for t in self.draft.graph if t.name == "epoch"), None)
+        if epoch is not None:
+            where = f"{canvas.at(TOP + 3, LEFT, row=False)}={canvas.address(epoch, 0)}"
+            canvas.highlight((TOP + 3, LEFT, end, LEFT + 1 + len(self.run.figures) * _SPAN), where)
         epochs = (TOP + 3, LEFT, end, LEFT)
 
         def column(figure: str) -> tuple[int, int, int, int]:

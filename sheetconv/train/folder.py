@@ -6,6 +6,7 @@ last.safetensors      what `--resume` goes on from
 best.safetensors      the weights of the epoch that validated best
 model.safetensors     the weights at the end: what workbooks take
 model.py              the network, where it was made for the size of the images (--model plain)
+epochs/*.safetensors  the weights after every epoch, where asked for
 *.png                 the history, and pictures of what the network does
 """
 
@@ -25,6 +26,7 @@ RUN, HISTORY, CSV = "run.json", "history.jsonl", "history.csv"
 MODEL, LAST, BEST = "model.safetensors", "last.safetensors", "best.safetensors"
 PLAIN, TENSORBOARD = "model.py", "tensorboard"
 LOCK, HOLDER = ".lock", ".in-use"
+EPOCHS = "epochs"
 PICTURES = ("history.png", "reconstructions.png", "confusion.png", "confused.png")
 _MAX_BYTES = 10_000_000
 
@@ -91,6 +93,8 @@ def _clear(folder: Path) -> None:
     """Remove an earlier run's files by name, so that none of them is taken for this run's."""
     for name in (RUN, HISTORY, CSV, MODEL, LAST, BEST, PLAIN, *PICTURES):
         (folder / name).unlink(missing_ok=True)
+    for kept in (folder / EPOCHS).glob("[0-9]*.safetensors"):
+        kept.unlink()
     for log in (folder / TENSORBOARD).glob("events.out.tfevents.*"):
         log.unlink()
 

@@ -42,6 +42,7 @@ class Options:
     extend: int | None = None
     patience: int | None = None
     log: tuple[str, ...] = ()
+    keep_epochs: bool = False
 
 
 def extended(recipe: Recipe, options: Options, folder: Path) -> tuple[Recipe, Options, int]:

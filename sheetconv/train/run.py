@@ -23,6 +23,7 @@ from sheetconv.train.callback import Callback
 from sheetconv.train.callbacks.average import TestTimeAveraging
 from sheetconv.train.callbacks.checkpoint import Checkpoint, save_weights
 from sheetconv.train.callbacks.compiled import Compile
+from sheetconv.train.callbacks.epochs import KeepEpochs
 from sheetconv.train.callbacks.history import History
 from sheetconv.train.callbacks.log import LOGS
 from sheetconv.train.callbacks.predict import capture_preds
@@ -98,6 +99,7 @@ def _train(
     identity = _identity(recipe, options)
     checkpoint = Checkpoint(folder, resume=options.resume, run=identity, extends=bool(options.extend))
     learn.cbs += [Timer(), Progress(), checkpoint, History(folder), _SayResumed(checkpoint, say), *logs]
+    learn.cbs += [KeepEpochs(folder)] * options.keep_epochs
     learn.cbs += [Compile()] * options.compile
     learn.cbs += [EarlyStopping(options.patience)] if options.patience else []
     learn.fit(recipe.epochs)

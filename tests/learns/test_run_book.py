@@ -1,16 +1,19 @@
 """A training run in a workbook: its network on test images, its history and its mistakes, shares by formula."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
+from safetensors.numpy import load_file, save_file
 
 from sheetconv.build import Request, build
 from sheetconv.cli import main
 from sheetconv.errors import UsageError
-from sheetconv.models import shipped
+from sheetconv.models import load_model, shipped
 from sheetconv.prove.engines import get
 from sheetconv.prove.verify import read_manifest
 from sheetconv.sheet.draft import nth
@@ -103,3 +106,59 @@ def test_refusals(run: Path, tmp_path: Path) -> None:
         build(Request(tmp_path / "a.xlsx", run=tmp_path))
     with pytest.raises(UsageError, match="--model does not go with --run"):
         build(Request(tmp_path / "a.xlsx", run=run, model="mlp"))
+
+
+@pytest.fixture(scope="module")
+def scrubbed(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workbook of the run with the weights of three epochs."""
+    folder = tmp_path_factory.mktemp("scrubbed") / "run"
+    shutil.copytree(run, folder)
+    state = load_file(folder / "model.safetensors")
+    (folder / "epochs").mkdir()
+    for number, scale in enumerate((0.5, 0.8, 1.0), start=1):
+        save_file(
+            {k: v * np.float32(scale) for k, v in state.items()},
+            folder / "epochs" / f"{number:04d}.safetensors",
+        )
+    path = folder.parent / "book.xlsx"
+    build(Request(path, run=folder, images=1, verify=False))
+    return path
+
+
+@pytest.mark.parametrize("engine", ["ironcalc", pytest.param("libreoffice", marks=pytest.mark.libreoffice)])
+def test_kernels_and_prediction_follow_the_epoch(scrubbed: Path, run: Path, engine: str) -> None:
+    with Book(scrubbed) as opened:
+        manifest = read_manifest(opened, scrubbed)
+        source = manifest.places[manifest.graph["input"]]
+        image = numbers(opened.cells(source.sheet).values(*source.box()))
+    names = ["0.0.weight", manifest.graph.outputs[0].name]
+    places = [
+        manifest.places[manifest.graph[name]] for name in names if manifest.graph[name] in manifest.places
+    ]
+    scores = next(t for t in reversed(manifest.graph.tensors) if t.name == "Read me.probabilities")
+    places.append(manifest.places[scores])
+    cell = manifest.places[manifest.graph["epoch"]]
+    module, _ = load_model("simple-cnn", run / "model.safetensors")
+    state = {k: v.clone() for k, v in module.double().eval().state_dict().items()}
+    for epoch, scale in ((1, 0.5), (2, 0.8)):
+        typed = {cell.sheet: {(cell.row, cell.column): float(epoch)}}
+        found = get(engine).evaluate(scrubbed, [(p.sheet, p.box()) for p in places], typed)
+        expected = {k: (v.float() * np.float32(scale)).double() for k, v in state.items()}
+        module.load_state_dict(expected)
+        rows, columns = np.broadcast_arrays(*places[0].cells())
+        kernel = numbers(found[0])[rows - places[0].box()[0], columns - places[0].box()[1]]
+        assert np.abs(kernel - expected["0.0.weight"].numpy()).max() < 1e-15
+        with torch.no_grad():
+            chances = module(torch.from_numpy(image).reshape(1, 1, 28, 28)).softmax(1)
+        assert np.abs(numbers(found[-1]).reshape(-1) - chances.numpy().reshape(-1)).max() < 1e-12
+
+
+def test_the_scrubbed_workbook_verifies_and_gives_the_chosen_weights_back(scrubbed: Path, run: Path) -> None:
+    from sheetconv.back.weights import read_weights
+    from sheetconv.prove.verify import verify
+
+    assert verify(scrubbed).agrees
+    state = load_file(run / "model.safetensors")
+    assert all(
+        np.array_equal(v, state[k].astype(np.float64)) for k, v in read_weights(scrubbed).values.items()
+    )
