@@ -90,9 +90,9 @@ class Points:
         return text + (f", choices: {self.choices_seen:,} of {self.choices:,}" if self.choices else "")
 
 
-def how_many(cells: int, asked: int | None) -> int:
-    """The number of points for a workbook with that many formula cells, unless one is `asked` for."""
-    return asked if asked is not None else max(1, min(MOST, WORK // max(cells, 1)))
+def how_many(cells: int, asked: int | None, quick: bool = True) -> int:
+    """The number of points for that many formula cells, unless one is `asked` for; two for a slow engine."""
+    return asked if asked is not None else max(1, min(MOST if quick else 2, WORK // max(cells, 1)))
 
 
 def look(

@@ -186,7 +186,7 @@ def verify(
         given = draws(manifest, sheets, stored)
         if model is not None:
             _is_model(report, manifest, stored, model, weights)
-    many = how_many(sum(p.tensor.size for p in places), probes)
+    many = how_many(sum(p.tensor.size for p in places), probes, program.quick)
     points = [given.typed(given.point(k)) for k in range(many)]
     here, *there = program.evaluate_at(path, [(p.sheet, p.box()) for p in places], [{}, *points])
     computed = {p.tensor: pick(block, p) for p, block in zip(places, here, strict=True)}

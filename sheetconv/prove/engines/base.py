@@ -29,11 +29,13 @@ class Engine(ABC):
         name: the name on the command line, that of the module.
         poison: what formula cells hold in the copy that it is given; None: nothing.
         timeout: seconds after which a calculation is given up.
+        quick: whether it computes further points without loading the workbook anew.
     """
 
     name: str
     poison: float | None = None
     timeout: float = 1800
+    quick: bool = False
 
     @abstractmethod
     def missing(self) -> str | None:

@@ -23,6 +23,7 @@ class IronCalc(LibraryEngine):
 
     name = "ironcalc"
     poison = POISON
+    quick = True
 
     def missing(self) -> str | None:
         """See `Engine.missing`."""
