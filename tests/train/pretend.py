@@ -123,8 +123,9 @@ ASKS = {
     "_linalg_eigh",
     "unique_dim",
 }
-# torch accepts positions on the CPU, and sends them to the device
-MIXES = {"index", "index_put", "index_put_", "_index_put_impl_", "_copy_from", "copy_"}
+# torch accepts positions on the CPU for a tensor of the device, and sends them there; not the other way round
+AT = {"index", "index_put", "index_put_", "_index_put_impl_"}
+MIXES = {"_copy_from", "copy_"}
 
 
 def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -185,7 +186,7 @@ def _refuse_mixtures(name: str, args: Any, kwargs: Any) -> None:
                 f" {value.device}! (aten::{name})"
             )
 
-    _each(torch.Tensor, look, (args, kwargs))
+    _each(torch.Tensor, look, (args[0], args[2:], kwargs) if name in AT else (args, kwargs))
 
 
 def _leaves(name: str, args: Any, kwargs: dict[str, Any]) -> bool:
