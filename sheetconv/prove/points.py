@@ -145,7 +145,8 @@ def _further(
     if not own:
         return
     for number in range(max(done, 4, min(given.selectors(), FURTHER))):
-        wanted = [p for p in own if number < 4 or p.tensor.name in result.branches.unseen()]
+        unseen = result.branches.unseen()
+        wanted = [p for p in own if number < 4 or p.tensor.name in unseen]
         if not wanted:
             return
         values = reference.chain(given.point(number))
