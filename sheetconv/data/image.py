@@ -91,7 +91,7 @@ def load_array(path: Path) -> np.ndarray:
             raise ValueError("a size is negative")
     except Exception as error:  # its header is a text in Python's grammar: all kinds of errors
         reason = " ".join(str(error).split())[:100]
-        raise DataError(f"{path} cannot be read as a .npy array: {reason}") from error
+        raise DataError(f"cannot read {path} as a .npy array: {reason}") from error
     return found
 
 
