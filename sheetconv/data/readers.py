@@ -247,10 +247,11 @@ def read_idx(path: Path) -> np.ndarray:
             head = stream.read(4)
             if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or not 1 <= head[3] <= 4:
                 raise DataError(f"{path} is not an IDX file")
-            sizes = np.frombuffer(stream.read(4 * head[3]), ">u4").astype(object)
+            raw = stream.read(4 * head[3])
+            sizes = np.frombuffer(raw[: len(raw) // 4 * 4], ">u4").astype(object)
             dtype = np.dtype(_IDX_TYPES[head[2]])
             count = int(np.prod(sizes)) * dtype.itemsize
-            if len(sizes) != head[3] or count > MAX_BYTES:
+            if 4 * len(sizes) != len(raw) or len(sizes) != head[3] or count > MAX_BYTES:
                 raise DataError(f"{path} is damaged or larger than {MAX_BYTES >> 30} GiB")
             body = stream.read(count + 1)
     except (OSError, EOFError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
