@@ -30,6 +30,7 @@ NAME_SIZE, TEXT_SIZE = 22, 14  # points of a layer's name, and of its operator a
 GAP = 1  # blank cells between tiles
 STACK_FROM = 16  # channels from which feature maps are stacked, if they are large
 STACK_CELLS = 4096
+STACKED_TALLEST = 600  # rows that a column of stacked kernels may take before it wraps
 TALLEST = 150  # rows that a column of weight tiles may take before it wraps
 
 
@@ -205,13 +206,12 @@ def _kernel(weight: Tensor, source: Place, result: Place, sheet: str) -> Place:
         columns = [_zeros(outputs), _zeros(inputs), _steps(shape[2])]
         return Place(sheet, weight, rows, columns, plane_axes=(1, 2))
     if source.stacked:
-        rows = [
-            _steps(outputs, inputs * shape[2] + GAP),
-            _steps(inputs),
-            _steps(shape[2], inputs),
-            _zeros(shape[3]),
-        ]
-        columns = [_zeros(outputs), _zeros(inputs), _zeros(shape[2]), _steps(shape[3])]
+        pitch = inputs * shape[2] + GAP
+        per_column = max(1, max(STACKED_TALLEST, result.height) // pitch)
+        number = np.arange(outputs, dtype=np.int64)
+        rows = [number % per_column * pitch, _steps(inputs), _steps(shape[2], inputs), _zeros(shape[3])]
+        across = number // per_column * (shape[3] + GAP)
+        columns = [across, _zeros(inputs), _zeros(shape[2]), _steps(shape[3])]
         return Place(sheet, weight, rows, columns, plane_axes=(1, 2, 3))
     follow = not result.stacked and len(result.rows) == 4 and len(result.rows[1]) == outputs
     down = result.rows[1] if follow else _steps(outputs, shape[2] + GAP + 1)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.errors import WorkbookError
+from sheetconv.errors import LimitError, WorkbookError
 from sheetconv.graph.index import IntArray
 from sheetconv.graph.plain import expression, plain
 from sheetconv.graph.tensor import Graph, Operation, Tensor
@@ -26,7 +26,19 @@ SHEET = "_sheetconv"
 SCHEMA = 1
 PIECE = 30_000
 MAX_TENSORS = 20_000
-MAX_ELEMENTS = 20_000_000
+MAX_ELEMENTS = 64_000_000
+
+
+def check_size(graph: Graph) -> None:
+    """Raise `LimitError` for a workbook that would be larger than one that we read back; before it is written."""
+    elements = sum(t.size for t in graph)
+    if elements > MAX_ELEMENTS or len(graph.tensors) > MAX_TENSORS:
+        raise LimitError(
+            f"the workbook would hold {elements:,} numbers in {len(graph.tensors):,} tensors; sheetconv writes at most "
+            f"{MAX_ELEMENTS:,} in {MAX_TENSORS:,}. Choose a smaller network or input"
+        )
+
+
 MOST_EXPRESSION = 100_000
 """Characters of an expression that the manifest keeps; a longer one (large tables) is made anew from its rule."""
 

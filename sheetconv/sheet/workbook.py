@@ -46,6 +46,7 @@ def write_pages(
     draft.run = run
     pages = _built(draft, template)
     draft.graph.check()
+    manifests.check_size(draft.graph)
     values = draft.compute()
     facts: dict[str, Any] = {
         "sheetconv": __version__,
