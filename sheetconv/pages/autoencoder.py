@@ -178,8 +178,8 @@ class Autoencoder(Page):
             number = list(_KERNELS).index(name) + 1
             canvas.text(top + row, left + column, self.label("kernels", number=number), 10, (2, 9), text_wrap=False,
                         valign="vcenter")  # fmt: skip
-            canvas.tensor(self.made_of[f"{name}.weight"], "signed", "0.0;-0.0;0", size=5)
-            canvas.tensor(self.made_of[f"{name}.bias"], "signed", "0.0;-0.0;0", size=5)
+            canvas.tensor(self.made_of[f"{name}.weight"], "signed", canvas.TINY, size=5)
+            canvas.tensor(self.made_of[f"{name}.bias"], "signed", canvas.TINY, size=5)
 
     def _title(self, canvas: Canvas, row: int, column: int, text: str, width: int) -> None:
         look: dict[str, Any] = {
@@ -234,8 +234,8 @@ class Autoencoder(Page):
         top, left = self.top, self.left + _CODE_COLUMN
         self._title(canvas, top + _ADDED - 4, left, self.label("added"), 36)
         self._title(canvas, top + _CODE - 4, left, self.label("code"), 36)
-        canvas.tensor(self.added, "", "0.0;-0.0;0", size=8, span=(2, 2), properties={"bg_color": "#FFF3BF"})
-        canvas.tensor(self.code, "", "0.0;-0.0;0", size=8, span=(2, 2))
+        canvas.tensor(self.added, "", canvas.TENTH, size=8, span=(2, 2), properties={"bg_color": "#FFF3BF"})
+        canvas.tensor(self.code, "", canvas.TENTH, size=8, span=(2, 2))
         # a colour scale over merged cells is drawn in part, so each cell has its own two steps
         r0, c0, r1, c1 = canvas.place(self.code).box()
         largest = f"MAX({canvas.range((r0, c0, r1 + 1, c1 + 1))})"

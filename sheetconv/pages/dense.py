@@ -143,16 +143,18 @@ class Dense(Page):
         forms = {
             self.logits: "0.000",
             self.shifted: "0.000",
-            self.exps: "0.0000",
+            self.exps: "[<9.99995]0.0000;0.00",
             self.probabilities: "0.0%",
-            self.losses: "0.0000",
+            self.losses: "[<9.99995]0.0000;0.00",
         }
         for tensor, form in forms.items():
             canvas.tensor(tensor, form=form, size=canvas.pt(10), span=3)
         canvas.tensor(self.bias, form="0.0", size=8)
         canvas.text(top + 14, left - 2, self.label("column_ends"), 10, font_color="#52606D")
         canvas.tensor(self.largest, form="0.000", size=canvas.pt(10), span=3, properties={"bold": True})
-        canvas.tensor(self.total, form="0.0000", size=canvas.pt(10), span=3, properties={"bold": True})
+        canvas.tensor(
+            self.total, form="[<9.99995]0.0000;0.00", size=canvas.pt(10), span=3, properties={"bold": True}
+        )
         self._predicted(canvas)
         place = canvas.place(self.probabilities)
         canvas.chart(self.label("chart"), (place.row, left, place.row + 9, left), place.box(),
@@ -173,7 +175,9 @@ class Dense(Page):
             canvas.text(top + row, left, self.label(key), 11, bold=key == "loss")
         canvas.choice(self.label_cell, range(_CLASSES), span=3)
         canvas.tensor(self.chance, form="0.0%", size=canvas.pt(10), span=3)
-        canvas.tensor(self.loss, form="0.0000", size=canvas.pt(12), span=3, properties={"bold": True})
+        canvas.tensor(
+            self.loss, form="[<9.99995]0.0000;0.00", size=canvas.pt(12), span=3, properties={"bold": True}
+        )
         number = canvas.at(top + 3, left, row=False)
         canvas.highlight(
             (top + 3, left, top + 12, left + 21), f"{number}={canvas.address(self.label_cell, 0)}"
@@ -198,7 +202,7 @@ class Dense(Page):
         for index, (row, column, _, _) in canvas.place(self.weight).planes():
             if index[1] == 0:
                 canvas.text(row - 1, column, self.label("to_class", number=index[0]), 10, bold=True)
-        canvas.tensor(self.weight, "signed", ".00;-.00;0", size=7)
+        canvas.tensor(self.weight, "signed", canvas.WEIGHT, size=7)
 
 
 def pooled_maps(page: Page, state: Mapping[str, Any]) -> Tensor:

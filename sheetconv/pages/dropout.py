@@ -212,7 +212,7 @@ class Dropout(Page):
         for i, (key, tensor) in enumerate(tiles.items()):
             canvas.title(top, self.left + 1 + i * _STEP, self.label(key), self.label(f"{key}_detail"))
             scale = {"maps": "activation", "uniform": "", "mask": "", "out": "activation"}[key]
-            form = {"uniform": ".00", "mask": "0"}.get(key, canvas.MAP)
+            form = {"uniform": canvas.PIXEL, "mask": "0"}.get(key, canvas.MAP)
             canvas.tensor(tensor, scale, form, size=8)
         for tensor in (self.uniform, self.mask):
             for _, box in canvas.place(tensor).planes():
@@ -258,8 +258,8 @@ class Dropout(Page):
             canvas.text(
                 top + 2, self.left + 1 + k * _STEP, self.label("draw_number", number=k + 1), 10, bold=True
             )
-        canvas.tensor(self.draws, "", ".00", size=7)
+        canvas.tensor(self.draws, "", canvas.PIXEL, size=7)
         if self.own:
             canvas.title(top + 31, self.left + 1, self.label("weights"))
-            canvas.tensor(self.weight, "signed", ".00;-.00;0", size=7)
+            canvas.tensor(self.weight, "signed", canvas.WEIGHT, size=7)
             canvas.tensor(self.bias, "", "0.0", size=7)

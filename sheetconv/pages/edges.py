@@ -121,7 +121,9 @@ class Edges(Page):
         from sheetconv.pages.pieces import inside
 
         start = (canvas.address(self.row, 0), canvas.address(self.column, 0))
-        canvas.ring(box, inside(canvas, box[:2], (box[1] - 1, box[0] - 1), start, (size, size)))
+        canvas.ring(
+            box, inside(canvas, box[:2], (box[1] - 1, box[0] - 1), start, (size, size)), pixels=size == 3
+        )
 
     def _choices(self, canvas: Canvas) -> None:
         top, side = self.top, self.side

@@ -125,7 +125,7 @@ class Im2col(Page):
         canvas.axis(self.top + 2, self.left, 28, down=True)
         box = canvas.place(self.image).box()
         start = (canvas.address(self.row, 0), canvas.address(self.column, 0))
-        canvas.ring(box, inside(canvas, box[:2], (box[1] - 1, box[0] - 1), start, (3, 3)))
+        canvas.ring(box, inside(canvas, box[:2], (box[1] - 1, box[0] - 1), start, (3, 3)), pixels=True)
         canvas.tensor(self.image, "pixels", canvas.PIXEL, size=8)
         self._panel(canvas)
         self._draw_part(canvas)
@@ -152,7 +152,11 @@ class Im2col(Page):
         canvas.tensor(self.start, form="0", size=10, span=2)
         canvas.axis(top + 3, side, _MAP)
         column = canvas.at(top + 3, side, column=False)
-        canvas.ring((top + 4, side, top + 14, side + _MAP - 1), f"{column}={canvas.address(self.column, 0)}")
+        canvas.ring(
+            (top + 4, side, top + 14, side + _MAP - 1),
+            f"{column}={canvas.address(self.column, 0)}",
+            pixels=True,
+        )
         canvas.tensor(self.part, "pixels", canvas.PIXEL, size=8)
         canvas.tensor(self.sums, "signed", canvas.MAP, size=8)
         canvas.text(top + 13, side, self.label("sums"), 10, font_color="#52606D")
@@ -195,6 +199,7 @@ class Im2col(Page):
         canvas.ring(
             (top + 3, left + 3, top + 13, left + 2 + _MAP * _MAP),
             f"{column}={canvas.address(self.number, 0)}",
+            pixels=True,
         )
         canvas.tensor(self.flat, "signed", "General", size=9)
         canvas.text(top + 7, left + 2, "×", 12, align="center")

@@ -422,7 +422,9 @@ class Learning(Page):
 
     def _draw_top(self, canvas: Canvas, p: Mapping[str, Tensor], *, yellow: bool) -> None:
         look = {"bg_color": "#FFE99A"} if yellow else {}
-        canvas.tensor(p["kernels"], "" if yellow else "signed", "0.00", canvas.pt(11), 2, look)
+        canvas.tensor(
+            p["kernels"], "" if yellow else "signed", "[>=0.005]0.00;[<=-0.005]-.00;0", canvas.pt(11), 2, look
+        )
         canvas.tensor(p["kernel bias"], "", "0.0", canvas.pt(10), 2, look)
         for key in ("weights", "bias"):
             canvas.tensor(p[key], "", "0.0", canvas.pt(10), 2, look)
@@ -451,7 +453,9 @@ class Learning(Page):
         canvas.tensor(self.shown.maps, "activation", form=canvas.MAP, size=8)
         for tensor in (self.shown.means, self.shown.logits, self.shown.losses):
             canvas.tensor(tensor, form="0.0", size=8)
-        canvas.tensor(self.shown.probabilities, "probability", form=".00", size=8, properties={"bold": True})
+        canvas.tensor(
+            self.shown.probabilities, "probability", form=canvas.PIXEL, size=8, properties={"bold": True}
+        )
 
     def _draw_band(self, canvas: Canvas, step: int) -> None:
         row, left = self._band(step)

@@ -111,7 +111,11 @@ class TwoLayersPage(Page):
 
         start = [f"{canvas.address(pick, 0)}*{step}" for pick in self.picks]
         for _, box in canvas.place(tensor).planes():
-            canvas.ring(box, inside(canvas, box[:2], (box[1] - 1, box[0] - 1), start, (size, size)))
+            canvas.ring(
+                box,
+                inside(canvas, box[:2], (box[1] - 1, box[0] - 1), start, (size, size)),
+                pixels=tensor is self.image,
+            )
 
     def _first_weights(self, canvas: Canvas) -> None:
         top, side, made = self.top, self.side, self.made_of

@@ -38,10 +38,16 @@ Properties = Mapping[str, Any]
 class Canvas:
     """One sheet being drawn."""
 
-    PIXEL = "[=0]0;[=1]1;.00"
+    PIXEL = "[<0.005]0;[>=0.995]0;.00"
     """A number format for pixels in small cells: 0, .53, 1."""
     MAP = "[=0]0;0.0"
     """A number format for maps in small cells."""
+    TENTH = "[>=0.05]0.0;[<=-0.05]-0.0;0"
+    """A number format for numbers of either sign: what would round to -0.0 is 0."""
+    TINY = "[>=0.05].0;[<=-0.05]-.0;0"
+    """The same without the leading zero, for the smallest cells."""
+    WEIGHT = "[>=0.005].00;[<=-0.005]-.00;0"
+    """A number format for weights below 1 in small cells: what would round to .00 is 0."""
     BAND = "#E3EBF2"
     """The colour behind the links."""
 
@@ -364,9 +370,12 @@ class Canvas:
         """Give square cells to that many columns, beyond the part that prints."""
         self.sheet.set_column_pixels(LEFT, LEFT + columns, self.page.unit)
 
-    def ring(self, box: Box, condition: str) -> None:
-        """Frame cells that have a colour scale, where a fill of its own would not show."""
-        self.highlight(box, condition, border=1, border_color=CHOSEN, bold=True, font_color=CHOSEN)
+    def ring(self, box: Box, condition: str, *, pixels: bool = False) -> None:
+        """Frame cells that have a colour scale, where a fill of its own would not show; on dark `pixels` text is white."""
+        frame = {"border": 1, "border_color": CHOSEN, "bold": True}
+        if pixels:
+            self.highlight(box, f"AND({condition},{cell(*box[:2])}>0.5)", font_color="#FFFFFF", **frame)
+        self.highlight(box, condition, font_color=INK, **frame)
 
     def range(self, box: Box) -> str:
         """The address of a rectangle of this page, absolute."""
