@@ -30,6 +30,7 @@ class Request:
     output: Path
     template: str | None = None
     model: str | None = None
+    model_args: str | None = None
     weights: Path | None = None
     dataset: str | None = None
     split: str = "train"
@@ -99,6 +100,8 @@ def build(request: Request) -> Built:
     if request.show is not None:
         _show(picked, request.show, force=request.force)
     graph = _captured(request, template, network, shape) if network is not None else None
+    if graph is not None and graph.inputs[0].values is not None:  # one array for each input
+        picked.images = graph.inputs[0].values
     report = None
     with replacing(request.output, force=request.force) as temporary:
         write_pages(
@@ -156,18 +159,51 @@ def _network(request: Request, template: Template) -> tuple[nn.Module, tuple[int
             "pass --trust-template if you trust it"
         )
     template.model, own = request.model or template.model, template.model
-    module, known = load_model(template.model, _weights(request, template, own), trusted=True)
+    weights, options = _weights(request, template, own), _model_options(request)
+    module, known = load_model(template.model, weights, trusted=True, options=options)
     return module, _input_shape(request, known)
+
+
+def _model_options(request: Request) -> dict[str, Any]:
+    """The arguments for a model's constructor, a JSON object."""
+    if request.model_args is None:
+        return {}
+    import json
+
+    try:
+        found = json.loads(request.model_args)
+    except ValueError as error:
+        raise UsageError(f"--model-args is no JSON object ({error!s:.60})") from error
+    if not isinstance(found, dict):
+        raise UsageError('--model-args is a JSON object, such as {"num_classes": 10}')
+    return found
 
 
 def _captured(request: Request, template: Template, network: nn.Module, shape: tuple[int, ...]) -> Graph:
     from sheetconv.compile.capture import capture
     from sheetconv.compile.fuse import fuse_relu
 
-    graph = capture(network, (1, *shape))
+    arrays = _named_arrays(request)
+    graph = capture(network, arrays or (1, *shape))
     if request.fuse_relu if request.fuse_relu is not None else template.fuse_relu:
         fuse_relu(graph)
     return graph
+
+
+def _named_arrays(request: Request) -> dict[str, Any] | list[Any]:
+    """The inputs by name or in order, as tensors with a batch axis, from an .npz file or one of whole numbers; else nothing."""
+    import torch
+
+    if request.input is None or request.input.suffix not in (".npz", ".npy"):
+        return {}
+    from sheetconv.data.image import named_arrays
+
+    found = named_arrays(request.input)
+    if request.input.suffix == ".npy" and next(iter(found.values())).dtype.kind != "i":
+        return {}
+    tensors = {name: torch.from_numpy(values[None]) for name, values in found.items()}
+    unnamed = request.input.suffix == ".npy" or all(name.startswith("arr_") for name in tensors)
+    return list(tensors.values()) if unnamed else tensors
 
 
 def _check_gradients(request: Request, template: Template) -> None:
@@ -215,6 +251,10 @@ def _weights(request: Request, template: Template, own: str) -> Path | None:
 
 def _input_shape(request: Request, known: tuple[int, ...] | None) -> tuple[int, ...]:
     shape = request.input_shape or known
+    if request.input is not None and request.input.suffix == ".npz":
+        from sheetconv.data.image import named_arrays
+
+        shape = next(iter(named_arrays(request.input).values())).shape
     if shape is None and request.input is not None and request.input.suffix == ".npy":
         shape = _array_shape(request.input)
     if shape is None:
@@ -235,11 +275,14 @@ def _array_shape(path: Path) -> tuple[int, ...]:
 
 
 def _pixels(request: Request, template: Template, shape: tuple[int, ...]) -> Picked:
-    from sheetconv.data.image import array_input, random_input
+    from sheetconv.data.image import array_input, named_arrays, random_input
     from sheetconv.data.pick import Picked, pick
 
     if request.input is not None and request.random_input:
         raise UsageError("--input and --random-input exclude each other; give one")
+    if request.input is not None and request.input.suffix == ".npz":
+        first = next(iter(named_arrays(request.input).values()))
+        return Picked(first[None], [None], [request.input.name], "a file", "as asked for")
     if request.input is not None:
         values: Any = array_input(request.input, shape)
         return Picked(values[None], [None], [printable(request.input.name)], "a file", "as asked for")

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sheetconv.errors import ModelError, TemplateError, UsageError
+from sheetconv.published import PACKAGES, is_published, published
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 def load_model(
-    name: str, weights: Path | None = None, *, trusted: bool = False
+    name: str,
+    weights: Path | None = None,
+    *,
+    trusted: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[nn.Module, tuple[int, ...] | None]:
     """The module called `name` (or ``path/to/file.py:name``) and its input shape where it is known.
 
-    A Python file is run, and only if `trusted` says that the user named it, not a file of someone's. Raises
+    Names such as ``timm:vit_tiny_patch16_224`` are of packages that may be installed (see `sheetconv.published`);
+    `options` are arguments for their constructors. A Python file is run, and only if `trusted` says that the user named it, not a file of someone's. Raises
     `UsageError` for an unknown name or a file that is not trusted, `ModelError` for one that fails, and for
     weights that do not fit.
     """
@@ -28,6 +34,8 @@ def load_model(
     if name in NETS:
         module: nn.Module = seeded(name)
         shape: tuple[int, ...] | None = INPUT_SHAPES[name]
+    elif is_published(name):
+        module, shape = published(name, options or {})
     elif is_file(name):
         if not trusted:
             raise UsageError(
@@ -39,6 +47,8 @@ def load_model(
         raise UsageError(
             f"there is no model {name!r}; choose one of {', '.join(NETS)} or give path/to/file.py:name"
         )
+    if options and not is_published(name):
+        raise UsageError(f"--model-args go with a model of {', '.join(PACKAGES)}, such as timm:resnet10t")
     if weights is not None:
         load_weights(module, weights)
     return module, shape
@@ -46,7 +56,7 @@ def load_model(
 
 def is_file(name: str) -> bool:
     """Whether a model's name means an object in a Python file."""
-    return ":" in name or name.endswith(".py")
+    return not is_published(name) and (":" in name or name.endswith(".py"))
 
 
 def _declared_shape(name: str, module: nn.Module) -> tuple[int, ...] | None:
@@ -116,7 +126,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
         path = path / "model.safetensors"  # what a run of `sheetconv train` leaves
     if not path.is_file():
         raise ModelError(
-            f"{path} does not exist; give a safetensors file, the folder of a finished run, or a workbook"
+            f"{path} does not exist; give a safetensors file, a .pt state dict, the folder of a finished run, or a workbook"
         )
     found = _found(path)
     wanted = module.state_dict()
@@ -138,6 +148,23 @@ def load_weights(module: nn.Module, path: Path) -> None:
     module.load_state_dict(found, strict=False)
 
 
+def _state_dict(path: Path) -> dict[str, Any]:
+    """A state dict saved by torch: tensors only (nothing in the file is run), also one level down."""
+    import torch
+
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ModelError(f"{path} cannot be read as tensors alone ({reason}); save a state_dict") from error
+    for key in ("state_dict", "model", "model_state_dict"):
+        if isinstance(saved, dict) and isinstance(saved.get(key), dict):
+            saved = saved[key]
+    if not isinstance(saved, dict) or not all(isinstance(v, torch.Tensor) for v in saved.values()):
+        raise ModelError(f"{path} holds no state dict: names with tensors")
+    return {str(name).removeprefix("module."): value for name, value in saved.items()}
+
+
 def _found(path: Path) -> dict[str, Any]:
     """The tensors of a file by name."""
     from safetensors import SafetensorError
@@ -150,6 +177,8 @@ def _found(path: Path) -> dict[str, Any]:
 
         values = read_weights(path).values
         return {name: torch.from_numpy(stored_as(array, "auto")) for name, array in values.items()}
+    if path.suffix.lower() in (".pt", ".pth"):
+        return _state_dict(path)
     try:
         found: dict[str, Any] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:

@@ -23,7 +23,11 @@ def _shape(_: Any, __: Any, value: str | None) -> tuple[int, ...] | None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The .xlsx file to write."
 )
-@click.option("--model", help="A network by name, or path/to/file.py:name (the file is run).")
+@click.option(
+    "--model",
+    help="A network by name, path/to/file.py:name (the file is run), or of a package: torchvision:, timm:, transformers:NAME.",
+)
+@click.option("--model-args", help="Arguments for a package's model, a JSON object.")
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),

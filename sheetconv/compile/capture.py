@@ -36,6 +36,7 @@ from sheetconv.errors import ModelError, SheetconvError, UnsupportedOperator
 from sheetconv.graph.expr import evaluate as evaluate_expr
 from sheetconv.graph.expr import tensors_read
 from sheetconv.graph.tensor import Graph, Tensor
+from sheetconv.graph.windows import through_all
 from sheetconv.ops.registry import functional
 
 __all__ = ["capture", "evaluate_expr"]
@@ -56,7 +57,7 @@ def capture(module: nn.Module, shape: tuple[int, ...] | Examples) -> Graph:
     """
     program = program_of(module, _examples(shape))
     refuse_missing(program.exported)
-    graph = _Capture(program).graph()
+    graph = _Capture(program, not _is_shape(shape)).graph()
     settle_views(graph)
     _drop_unread(graph)
     graph.check()
@@ -65,17 +66,21 @@ def capture(module: nn.Module, shape: tuple[int, ...] | Examples) -> Graph:
 
 
 def _examples(shape: tuple[int, ...] | Examples) -> Examples:
-    if isinstance(shape, Sequence) and all(isinstance(s, int) for s in shape):
+    if isinstance(shape, tuple) and _is_shape(shape):
         generator = torch.Generator().manual_seed(0)
         return [torch.rand(tuple(shape), dtype=torch.float64, generator=generator)]
     return shape
 
 
+def _is_shape(shape: tuple[int, ...] | Examples) -> bool:
+    return isinstance(shape, Sequence) and all(isinstance(s, int) for s in shape)
+
+
 class _Capture:
     """Walks the exported program once, in order."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program.exported
+    def __init__(self, program: Program, given: bool) -> None:
+        self.program, self.source, self.given = program.exported, program, given
         self.tensors: list[Tensor] = []
         self.values: dict[Any, Any] = {}
         self.taken: Counter[str] = Counter()
@@ -125,8 +130,17 @@ class _Capture:
         shape = tuple(int(s) for s in value.shape)
         tensor = Tensor(self._named(name), shape, "input", operator="Input", signed=False)
         tensor.whole = not value.is_floating_point()
+        tensor.values = self._given(node)
         self.inputs.append(tensor)
         self._add(node, tensor)
+
+    def _given(self, node: Any) -> Any:
+        """The numbers that were given for an input, where they mean more than a shape."""
+        if not self.given:
+            return None
+        given = self.source.keywords.get(node.name)
+        given = self.source.arguments[len(self.inputs)] if given is None else given
+        return np.array(given.to(torch.float64).numpy())
 
     def _constant(self, node: Any, name: str, value: torch.Tensor, operator: str) -> None:
         finite = value.detach().to(torch.float64).clamp(-_INFINITE, _INFINITE)
@@ -231,9 +245,7 @@ def _bounded(tensor: Tensor) -> None:
 
 
 def _same_cells(tensor: Tensor) -> bool:
-    """Whether a view shows a whole tensor as it is (or is none)."""
-    expr = tensor.expr
-    return not tensor.view or (
-        getattr(expr, "tensor", tensor).shape == tensor.shape
-        and all(a is b for a, b in zip(getattr(expr, "at", ()), tensor.axes, strict=False))
-    )
+    """Whether a view shows a whole computed tensor as it is (or is none)."""
+    shown = through_all(tensor.at(*tensor.axes))
+    alike = shown.tensor.shape == tensor.shape and shown.tensor.kind == "activation"
+    return alike and all(a is b for a, b in zip(shown.at, tensor.axes, strict=True) if b.size > 1)

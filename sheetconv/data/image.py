@@ -95,6 +95,27 @@ def load_array(path: Path) -> np.ndarray:
     return found
 
 
+def named_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz by their names, or the one of a .npy: whole numbers as int64, others as float64.
+
+    Raises `DataError` where the file cannot be read without running anything in it, or holds no finite numbers.
+    """
+    check_source(path)
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        found = {"x": loaded} if isinstance(loaded, np.ndarray) else {n: loaded[n] for n in loaded.files}
+    except Exception as error:  # as above
+        raise DataError(f"cannot read {path} as arrays: {error!s:.100}") from error
+    arrays = {
+        n: a.astype(np.int64 if a.dtype.kind in "iu" else np.float64)
+        for n, a in found.items()
+        if a.dtype.kind in "fiub"
+    }
+    if not arrays or len(arrays) < len(found) or not all(np.isfinite(a).all() for a in arrays.values()):
+        raise DataError(f"{path} holds values that are not finite numbers")
+    return arrays
+
+
 def random_input(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """float64 of `shape`, standard normal, from `seed`."""
     return np.random.default_rng(seed).standard_normal(shape)

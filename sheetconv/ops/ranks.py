@@ -75,7 +75,7 @@ def _number(index: Index) -> Expr:
     return Coefficient(np.arange(index.size, dtype=np.float64), (index,))
 
 
-@rule("aten.topk.default", "aten.sort.default", "aten.sort.stable", "aten.argsort.default", kind="sort",
+@rule("aten.topk.default", "aten.sort.default", "aten.sort.stable", kind="sort",
       linear=lambda x, *rest: _sorted_paths(x, *rest))  # fmt: skip
 def ordered(build: Build, x: Tensor, *options: Any) -> Tensor:
     """Values in order, or (result 1) their positions counted from 0."""
@@ -91,6 +91,12 @@ def ordered(build: Build, x: Tensor, *options: Any) -> Tensor:
     positions = name[0] == "argsort" or bool(build.item)
     expr = _placed(ranks, None if positions else x, list(out.axes), dim, out.axes[dim])
     return build.emit(out, expr, signed=x.signed)
+
+
+@rule("aten.argsort.default", kind="sort", linear=lambda x, dim=-1, *_: along(x, dim))
+def positions(build: Build, x: Tensor, *options: Any) -> Tensor:
+    """The positions, counted from 0, that would bring the values into order."""
+    return ordered(build, x, *options)
 
 
 def _sorted_paths(x: torch.Tensor, *options: Any) -> Any:

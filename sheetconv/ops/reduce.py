@@ -13,7 +13,7 @@ from sheetconv.graph.expr import Aggregate, Expr, call
 from sheetconv.graph.index import Index, Var
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.ops.paths import over
-from sheetconv.ops.registry import Build, example, rule
+from sheetconv.ops.registry import Build, Given, called, example, rule
 
 
 def _reduce(build: Build, x: Tensor, function: str, dims: Any, keep: bool, *, signed: bool = True) -> Tensor:
@@ -177,7 +177,7 @@ def vector_norm(
 class _Running(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scaled = nn.functional.normalize(x, dim=1) + x.norm() + x.norm(dim=2, keepdim=True) + x.norm(p=1)
-        return scaled + x.cumsum(1) + x.cumsum(2) + x.prod(1)[:, None] + x.prod(2, keepdim=True)
+        return scaled + x.cumsum(1) + x.prod(1)[:, None] + x.prod(2, keepdim=True)
 
 
 @example("running sums, products, norms", (1, 3, 4))
@@ -198,3 +198,6 @@ def _spread() -> nn.Module:
 @example("global mean, amax, sums", (1, 3, 4, 3))
 def _reductions() -> nn.Module:
     return _Reductions()
+
+
+called("aten.cumsum.default", Given((1, 3, 4)), 2)

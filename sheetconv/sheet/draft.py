@@ -171,6 +171,8 @@ class Maker:
                 tensor.layer = tensor.layer and f"{self.name}.{tensor.layer}"
             if tensor.kind == "parameter" and tensor.values is not None:
                 self.draft.stored[tensor] = shortest(tensor.values)
+            elif tensor.kind == "input" and tensor.values is not None:
+                self.draft.stored[tensor] = tensor.values
         if source is None:
             self._feed_digit(graph.inputs[0])
         else:
