@@ -200,7 +200,8 @@ class _Backward:
     def _part(self, node: Any) -> Any:
         source, which = node.args
         inner = self.values[source]
-        if not isinstance(inner, Operation) or functional(inner.target) not in RULES:
+        whole = not node.meta["val"].is_floating_point()  # positions, say: no rule gives them cells
+        if not isinstance(inner, Operation) or functional(inner.target) not in RULES or whole:
             return Operation("getitem", (inner, which))
         return self._ruled(inner.target, inner.arguments, node, which, several=True)
 
