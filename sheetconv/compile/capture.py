@@ -143,7 +143,10 @@ class _Capture:
         return np.array(given.to(torch.float64).numpy())
 
     def _constant(self, node: Any, name: str, value: torch.Tensor, operator: str) -> None:
-        finite = value.detach().to(torch.float64).clamp(-_INFINITE, _INFINITE)
+        found = value.detach().to(torch.float64)
+        # a mask's lowest number stands for an infinite one too; weights that are finite stay bit for bit
+        far = found.isinf() | (operator != "parameter")
+        finite = torch.where(far, found.clamp(-_INFINITE, _INFINITE), found)
         numbers = np.array(finite.numpy())
         tensor = Tensor(name, tuple(value.shape), "parameter", values=numbers, operator=operator)
         tensor.whole = not value.is_floating_point()
