@@ -9,6 +9,7 @@ answer is exact, whatever the number of paths. Curved functions (a sigmoid, a so
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from sheetconv.inspect.explain.cell import Explainer
 from sheetconv.inspect.explain.result import Explanation
 
 MOST_CELLS = 40_000
+MOST_SECONDS = 12
 _MOST_SLOPES = 1000
 _EXACT = ("sum", "copy", "choice", "relu", "max", "min", "average")
 
@@ -80,6 +82,7 @@ class _Walker:
         self.known: dict[Cell, _Known] = {}
         self.edges: dict[Cell, list[tuple[Cell, float]]] = {}
         self.curved: list[Cell] = []
+        self.until = time.process_time() + MOST_SECONDS
 
     def walk(self, start: Cell) -> _Known:
         stack = [start]
@@ -90,6 +93,10 @@ class _Walker:
                 continue
             if len(self.edges) > MOST_CELLS:
                 raise LimitError(f"the cell depends on more than {MOST_CELLS:,} cells; paths are not listed")
+            if time.process_time() > self.until:
+                raise LimitError(
+                    f"the paths are not found within {MOST_SECONDS} s of computing; they are not listed"
+                )
             opened = cell in self.edges
             if not opened:
                 self.edges[cell] = self._edges(cell)
