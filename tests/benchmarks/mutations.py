@@ -340,7 +340,8 @@ def _removed(tensors: list[dict[str, Any]], data: dict[str, Any]) -> None:
 
 def _operator(tensors: list[dict[str, Any]], _: dict[str, Any]) -> None:
     relu = [t for t in _computed(tensors) if "relu" in t["operation"]["call"]]
-    (relu or _computed(tensors))[0]["operation"]["call"] = "aten.abs.default"
+    operation = (relu or _computed(tensors))[0]["operation"]
+    operation["call"] = "aten.neg.default" if operation["call"] == "aten.abs.default" else "aten.abs.default"
 
 
 def _attribute(tensors: list[dict[str, Any]], _: dict[str, Any]) -> None:
