@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.source import Source
-from sheetconv.xlsx.tokens import relative_form
 
 At = tuple[int, int]
 
@@ -38,17 +36,6 @@ class Block:
     def shape(self) -> tuple[int, int]:
         """Number of rows and columns in use."""
         return len(self.rows), len(self.columns)
-
-
-def formula_blocks(source: Source, sheet: str) -> list[Block]:
-    """Blocks of equal relative form; neighbours are at most two rows and columns apart."""
-    groups: dict[str, set[At]] = defaultdict(set)
-    for (row, column), text in source.formulas(sheet).items():
-        _, r, c = source.anchor((sheet, row, column))
-        groups[relative_form(text, r, c)].add((row, column))
-    return [
-        _block(sheet, part, form) for form, cells in groups.items() for part in components(cells, reach=2)
-    ]
 
 
 def number_blocks(source: Source, sheet: str) -> list[Block]:

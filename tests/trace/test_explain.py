@@ -163,7 +163,9 @@ def test_terms_of_every_operator_add_up(example: registry.Example, tmp_path: Pat
                 found = explainer.explain(cell)
                 assert found.problems == []
                 assert found.kind != "reads"
-                assert found.result == pytest.approx(found.value, rel=1e-12, abs=1e-12)
+                assert found.result == pytest.approx(
+                    found.value, rel=1e-10, abs=1e-10
+                )  # the file has 12 digits
 
 
 def test_paths_are_the_gradient_of_the_network(tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ def test_paths_are_the_gradient_of_the_network(tmp_path: Path) -> None:
             assert element is not None
             pixels[element.index[1:]] += np.prod(path.weights)
     assert len(found.paths) == found.count
-    np.testing.assert_allclose(pixels, gradient[0, 0].numpy(), atol=1e-12)
+    np.testing.assert_allclose(pixels, gradient[0, 0].numpy(), atol=1e-7)  # weights of float32
     assert sum(abs(p.contribution) for p in found.paths) == pytest.approx(found.size)
     sizes = [abs(p.contribution) for p in found.paths]
     assert sizes == sorted(sizes, reverse=True)

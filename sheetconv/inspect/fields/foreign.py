@@ -1,13 +1,12 @@
 """Receptive fields in a workbook that someone else made: measured from its formulas, block by block.
 
-Nothing says what the layers are, so a layer is a block of cells with one formula filled over it (equal in relative
-form), and the image is the largest patch of typed numbers of which some formula reads a part only (a kernel is read
-whole by every cell). Size, jump and start are then measured from the pixels that each cell's references lead to.
+Nothing says what the layers are, so a layer is a block of cells with one formula filled over it, and the image is the
+patch of typed numbers, read in part by some formula, from which the longest chain of blocks leads on (a kernel is
+read whole by every cell, and the last layer's weights lead nowhere but to the outputs). Size, jump and start are then measured from the pixels that each cell's references lead to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +14,16 @@ import numpy as np
 
 from sheetconv.errors import UsageError, WorkbookError
 from sheetconv.formulas.area import Area, parse_area
-from sheetconv.formulas.blocks import Block, formula_blocks, number_blocks
+from sheetconv.formulas.blocks import Block, number_blocks
+from sheetconv.formulas.grids import all_grids
 from sheetconv.formulas.source import Cell, Source
+from sheetconv.formulas.tree import Skeletons
 from sheetconv.inspect.fields.boxes import Boxes, boxes_of
 from sheetconv.inspect.fields.formulas import PixelSets
 from sheetconv.inspect.fields.recurrence import Reach, line
 from sheetconv.inspect.fields.report import Row
+
+_LONGEST_CHAIN = 200
 
 
 @dataclass
@@ -59,7 +62,9 @@ def measure(path: Path, image: str | None = None) -> Foreign:
     Raises `WorkbookError` where no image is found or nothing depends on it.
     """
     with Source(path) as source:
-        blocks = [b for sheet in source.sheets for b in formula_blocks(source, sheet)]
+        blocks = [
+            Block(g.area, frozenset(g.cells), g.skeleton.text) for g in all_grids(source, Skeletons(source))
+        ]
         area = parse_area(image, source.sheets) if image else _image(source, blocks, path)
         pixels = [
             (area.sheet, r, c)
@@ -75,18 +80,44 @@ def measure(path: Path, image: str | None = None) -> Foreign:
     )
 
 
-def _image(source: Source, blocks: Iterable[Block], path: Path) -> Area:
+def _image(source: Source, blocks: list[Block], path: Path) -> Area:
     patches = [b.area for sheet in source.sheets for b in number_blocks(source, sheet)]
+    reads = [_reads(source, block) for block in blocks]
     partly: set[Area] = set()
-    for block in blocks:
-        for cell in sorted(block.cells)[:2]:
-            for read in source.precedents((block.area.sheet, *cell)).areas:
-                partly |= {p for p in patches if (met := p.meet(read)) is not None and met != p}
+    for areas in reads:
+        partly |= {p for p in patches for read in areas if (met := p.meet(read)) is not None and met != p}
     if not partly:
         raise WorkbookError(
             f"{path}: no patch of numbers looks like an image; name it with --image SHEET!A1:B9"
         )
-    return max(partly, key=lambda a: a.size)
+    depth = _depths(blocks, reads)
+    chain = {
+        p: max(depth[k] for k, areas in enumerate(reads) if any(p.meet(read) for read in areas))
+        for p in partly
+    }
+    return max(partly, key=lambda a: (chain[a], a.size))
+
+
+def _reads(source: Source, block: Block) -> list[Area]:
+    """What some cells of a block read: its first two and its last."""
+    cells = sorted(block.cells)
+    few = [*cells[:2], cells[-1]]
+    return [area for at in few for area in source.precedents((block.area.sheet, *at)).areas]
+
+
+def _depths(blocks: list[Block], reads: list[list[Area]]) -> list[int]:
+    """For each block the number of blocks on the longest chain that starts with it (those on circles count once)."""
+    readers = [
+        [k for k, areas in enumerate(reads) if k != b and any(blocks[b].area.meet(a) for a in areas)]
+        for b in range(len(blocks))
+    ]
+    depth = [1] * len(blocks)
+    for _ in range(min(len(blocks), _LONGEST_CHAIN)):
+        longer = [1 + max((depth[k] for k in found), default=0) for found in readers]
+        if longer == depth:
+            break
+        depth = longer
+    return depth
 
 
 def _measured(source: Source, sets: PixelSets, block: Block, image: Area) -> Measured | None:
