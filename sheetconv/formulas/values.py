@@ -33,7 +33,7 @@ class Values:
         self.engine = ""
         """The engine that computed the numbers, where the file has formulas without any; else empty."""
         self._computed: dict[str, tuple[int, int, Array]] = {}
-        if compute and any(_uncomputed(source, sheet) for sheet in source.sheets):
+        if compute and _uncomputed(source):
             self._compute()
 
     def _compute(self) -> None:
@@ -90,10 +90,11 @@ class Values:
         return found
 
 
-def _uncomputed(source: Source, sheet: str) -> bool:
-    """Whether the file has a formula on the sheet and no value for it."""
-    cells = source.cells(sheet)
-    return len(cells.uncomputed) > 0
+def _uncomputed(source: Source) -> bool:
+    """Whether the file has formulas and no value for any of them."""
+    sheets = [source.cells(sheet) for sheet in source.sheets]
+    count = sum(cells.formula_count for cells in sheets)
+    return 0 < count == sum(len(cells.uncomputed) for cells in sheets)
 
 
 def evaluate(node: Node, slots: Sequence[Area], values: Values) -> Array:

@@ -99,7 +99,15 @@ def test_maximum_average_choice_and_curve(tmp_path: Path) -> None:
         "G7": ("=IF(A1>0,B1,A1)*2", 4),
     })  # fmt: skip
     kinds = {row: explained(book, ("S", row, 6)) for row in range(7)}
-    assert [k.kind for k in kinds.values()] == ["max", "average", "choice", "curve", "sum", "softmax", "sum"]
+    assert [k.kind for k in kinds.values()] == [
+        "max",
+        "average",
+        "choice",
+        "sigmoid",
+        "sum",
+        "softmax",
+        "sum",
+    ]
     assert all(not k.problems for k in kinds.values())
     assert str(kinds[0].terms[0].factors[0].area) == "S!B2"
     assert [t.times for t in kinds[1].terms] == [0.25] * 4  # blank cells are not averaged
