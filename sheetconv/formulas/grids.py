@@ -38,6 +38,7 @@ class Grid:
         exceptions: cells on the lattice, within the block, that are not filled like the others:
             (row, column) → True for a formula, False for a typed value.
         spilled: whether one array formula fills all cells.
+        broken: those exceptions at the end of a line that go on like it but for some of their references.
         steps: in how many steps, each from the one before, the cells are computed, where these are too many to
             be blocks of their own (a recurrence over time); else 0.
     """
@@ -50,6 +51,7 @@ class Grid:
     exceptions: dict[At, bool] = field(default_factory=dict)
     spilled: bool = False
     steps: int = 0
+    broken: set[At] = field(default_factory=set)
     _reach: dict[int, Area] = field(default_factory=dict)
 
     @cached_property
@@ -279,6 +281,7 @@ def _even(
             edge = sides.get(id(other))
             if _breaks_off(other, host):
                 host.exceptions.update(dict.fromkeys(other.cells, True))
+                host.broken.update(other.cells)
             if edge and (edge == "in" or _OPPOSITE[edge] not in sides.values()):
                 host.exceptions.update(dict.fromkeys(other.cells, True))
     return found

@@ -63,8 +63,8 @@ def misfits(found: Explanation) -> list[str]:
     size = sum(abs(t.product) for t in found.terms)
     problems = []
     result = found.result
-    plain = found.kind in ("copy", "choice", "average", "max", "min") and not found.steps[1:]
-    if plain or (found.kind == "sum" and not found.steps):
+    extreme = found.kind in ("max", "min") and not found.steps[1:]
+    if extreme or (found.kind in ("sum", "copy", "choice", "average") and not found.steps):
         result = found.total
     elif found.kind == "relu" and not found.steps[1:]:
         result = max(0.0, found.total)

@@ -173,7 +173,7 @@ class Sheet:
     @cached_property
     def blocks(self) -> list[Area]:
         """Rectangles of the maps and the patches of several cells."""
-        return [g.area for g in self.maps if len(g.cells) > 1] + [
+        return [_whole(g) for g in self.maps if len(g.cells) > 1] + [
             p.area for p in self.patches if len(p.cells) > 1
         ]
 
@@ -209,6 +209,12 @@ class Sheet:
     def cell(self, at: At) -> Area:
         """A cell of this sheet as an area."""
         return Area(self.name, *at, *at)
+
+
+def _whole(grid: Grid) -> Area:
+    """A map's rectangle, with a broken cell at its end."""
+    rows, columns = zip(*grid.cells, *grid.broken, strict=True)
+    return Area(grid.sheet, min(rows), min(columns), max(rows), max(columns))
 
 
 def bounds(areas: list[Area]) -> np.ndarray:

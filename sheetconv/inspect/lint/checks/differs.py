@@ -21,10 +21,15 @@ def check(sheet: Sheet) -> Iterator[Finding]:
         if len(grid.exceptions) > max(1, len(grid.cells) // 4):
             continue  # two patterns side by side rather than a mistake in one
         for formula in (True, False) if len(grid.cells) >= _MAP else (False,):
-            odd = {at for at, has in grid.exceptions.items() if has == formula} - done
+            odd = {
+                at for at, has in grid.exceptions.items() if has == formula and at not in grid.broken
+            } - done
             done |= odd
             for area in rectangles((sheet.name, *at) for at in odd):
                 yield (_formula if formula else _constant)(sheet, grid, area)
+        for at in sorted(grid.broken - done):
+            done.add(at)
+            yield _formula(sheet, grid, sheet.cell(at))
         yield from _missing(sheet, grid)
 
 
