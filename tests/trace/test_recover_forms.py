@@ -129,3 +129,24 @@ def test_a_second_engine_is_asked_before_a_sheet_is_blamed(tmp_path: Path) -> No
 @pytest.mark.parametrize("formula", ["A{r}/SQRT(3)", "A{r}*EXP(-1)", "A{r}*2^0.5", "A{r}+LN(2)*ABS(-3)"])
 def test_functions_of_constants(formula: str, tmp_path: Path) -> None:
     read(table("A1", 4, 1) | {f"C{r}": "=" + formula.format(r=r) for r in range(1, 5)}, tmp_path)
+
+
+def test_steps_over_time_are_unrolled(tmp_path: Path) -> None:
+    cells = table("A1", 5, 1) | {"D1": 0.5, "D2": -0.3, "D3": 0.1, "B1": "=TANH(A1*$D$1+$D$3)"}
+    cells |= {f"B{r}": f"=TANH(A{r}*$D$1+B{r - 1}*$D$2+$D$3)" for r in range(2, 6)}
+    report, _ = read(cells, tmp_path)
+    assert len(report.layers) == 5
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "_xlfn.LET(_xlpm.x,A{r}*2,MAX(0,_xlpm.x)+_xlpm.x)",
+        "_xlfn.LAMBDA(_xlpm.x,_xlpm.x^2)(A{r})",
+        "IF(AND(A{r}>-0.5,A{r}<0.5),10*A{r},0.1*A{r})",
+        "INDEX($A$1:$A$4,ROW())*2",
+        "EXP(A{r})/SUMPRODUCT(EXP(A{r}),1)",
+    ],
+)
+def test_other_forms(formula: str, tmp_path: Path) -> None:
+    read(table("A1", 4, 1) | {f"C{r}": "=" + formula.format(r=r) for r in range(1, 5)}, tmp_path)

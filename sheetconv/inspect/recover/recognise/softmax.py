@@ -47,7 +47,7 @@ def recognise(formula: Formula, reader: Reader) -> Match:
 def _code(tensor: Tensor, mine: Ids, everything: np.ndarray) -> str:
     """Over all of a layer, or over the rows or the columns of its plane; `everything` has the others (n, T)."""
     others = np.sort(everything, 1)
-    if np.array_equal(others, np.broadcast_to(np.sort(mine), others.shape)):
+    if others.shape[1] == len(mine) and (others == np.sort(mine)).all():
         return f"F.softmax({'{0}.flatten(1)' if tensor.spatial else '{0} '.strip()}, 1)"
     if tensor.spatial and tensor.ids.shape[0] == 1:
         plane = tensor.ids[0]
