@@ -461,8 +461,16 @@ class Canvas:
         chart.set_y_axis({**axis, "num_font": font, "major_gridlines": lines})
         chart.set_x_axis({"num_font": font})
         chart.set_size({"width": size[0] * self.page.unit, "height": size[1] * self.page.unit})
-        self.sheet.insert_chart(*at, chart)
+        self.sheet.insert_chart(*at, chart, {"description": self._described(kind, title, classes, series)})
         self.grow(at[0] + size[1])
+
+    def _described(self, kind: str, title: str, classes: Box, series: Sequence[tuple[str, Box, Any]]) -> str:
+        """What a chart shows, in words: for those who do not see it."""
+        r0, c0, r1, c1 = classes
+        text = self.page.shared(f"{kind}_chart", title=title, count=max(r1 - r0, c1 - c0) + 1)
+        if len(series) == 1:
+            return text
+        return text + self.page.shared("chart_series", names=", ".join(name for name, _, _ in series))
 
     def place(self, tensor: Tensor) -> Place:
         """Where a tensor lies."""
