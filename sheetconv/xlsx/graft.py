@@ -10,55 +10,74 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count as count_from
+from itertools import islice
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from sheetconv.errors import WorkbookError
-from sheetconv.xlsx.package import Package
-from sheetconv.xlsx.xml_parts import Element, xml_elements
+from sheetconv.xlsx.marks import FORMAT, Marks, Splices
+from sheetconv.xlsx.package import LIMITS, Package
+from sheetconv.xlsx.xml_parts import Element, check_utf8, xml_elements
 
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _SHEET_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"
-_RELATION = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet"
+_COMMENTS_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.comments+xml"
+_VML_TYPE = "application/vnd.openxmlformats-officedocument.vmlDrawing"
+_RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
+_NO_RELATIONS = (
+    b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+    b'<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">%b</Relationships>'
+)
+_OUR_OWN = replace(LIMITS, ratio=1100, small_part=1 << 30)
+"""Bounds for the workbook that was just written here."""
 _STYLED = re.compile(rb'(<(?:c|row)\b[^>]*?\bs="|<col\b[^>]*?\bstyle=")(\d+)"')
 _FIRST_CUSTOM_FORMAT = 164
+_BEHIND_DIFFERENTIAL = {"tableStyles", "colors", "extLst"}
+_Tag = tuple[str, dict[str, str]]
 
 
-def graft(book: Path, donor: Path, out: Path) -> str:
+def graft(book: Path, donor: Path, out: Path, marks: Sequence[Marks] = ()) -> str:
     """Write `book` with the only sheet of `donor` behind its own to `out`; returns the sheet's name.
 
     `donor` is a workbook that XlsxWriter has just written with ``constant_memory`` (texts stand in the cells). The
-    name gets a number where it is taken. Raises `WorkbookError` for a workbook that is not safe to read or complete.
+    name gets a number where it is taken. With `marks`, those of its sheets that are named there get conditional
+    formats (and comments) more. Raises `WorkbookError` for a workbook that is not safe to read or complete.
     """
-    with Package(book) as target, Package(donor) as source:
-        plan = _Plan(target, source)
-        changed = plan.changed()
+    with Package(book) as target, Package(donor, _OUR_OWN) as source:
+        plan = _Plan(target, source, marks)
+        changed, splices = plan.changed(), plan.splices()
+        for part, data in changed.items():
+            check_utf8(data, f"{book}: {part}")
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
             for part in target.names:
                 with archive.open(
                     part, "w", force_zip64=target.size(part) > zipfile.ZIP64_LIMIT // 2
                 ) as stream:
                     for chunk in [changed[part]] if part in changed else target.chunks(part):
-                        stream.write(chunk)
-            archive.writestr(plan.part, plan.sheet)
+                        for piece in splices[part](chunk) if part in splices else [chunk]:
+                            stream.write(piece)
+            for part, data in plan.added.items():
+                with archive.open(part, "w") as stream:
+                    stream.write(data)
     return plan.name
 
 
 class _Plan:
-    """Where the new sheet goes, and the parts that change for it."""
+    """Where the new sheet goes, and the parts that change for it or are added."""
 
-    def __init__(self, target: Package, source: Package) -> None:
-        self.target = target
+    def __init__(self, target: Package, source: Package, marks: Sequence[Marks]) -> None:
+        self.target, self.marks = target, marks
         relations = target.relations(target.workbook_part)
         self.folder, _, base = target.workbook_part.rpartition("/")
-        self.relations_part = posixpath.join(self.folder, "_rels", f"{base}.rels")
-        self.part = _free(
-            (posixpath.join(self.folder, "worksheets", f"sheet{n}.xml") for n in range(1, 100_000)),
-            target.names,
-        )
-        self.relation = _free((f"rId{n}" for n in range(1, 1_000_000)), relations)
+        self.relations_part = target.spelt(posixpath.join(self.folder, "_rels", f"{base}.rels"))
+        self.types_part = target.spelt("[Content_Types].xml")
+        self.part = self._new("worksheets/sheet{}.xml")
+        self.added: dict[str, bytes] = {}
+        self.types = [_override(self.part, _SHEET_TYPE)]
+        self.relation = self._new_ids(self.relations_part, 1)[0]
         taken = {s.name.lower() for s in target.sheets()}
         wanted = source.sheets()[0].name
         names = (wanted if n == 1 else f"{wanted[: 28 - len(str(n))]} {n}" for n in range(1, 100_000))
@@ -67,36 +86,83 @@ class _Plan:
         donor_relations = source.relations(source.workbook_part).values()
         own = dict(donor_relations)
         sheet = source.read(own["worksheet"]).replace(b' tabSelected="1"', b"")
-        self.styles = b""
+        self.styles, self.mark_format = b"", 0
         shift: dict[int, int] = {}
         if self.styles_part in target:
-            self.styles, shift = _merged_styles(
+            self.styles, shift, self.mark_format = _merged_styles(
                 target.read(self.styles_part),
                 source.read(own["styles"]),
                 f"{target.path}: {self.styles_part}",
+                [FORMAT] if marks else [],
             )
-        self.sheet = _STYLED.sub(lambda m: m[1] + str(shift.get(int(m[2]), 0)).encode() + b'"', sheet)
+        self.added[self.part] = _STYLED.sub(
+            lambda m: m[1] + str(shift.get(int(m[2]), 0)).encode() + b'"', sheet
+        )
+        self.links = dict(self._comment(mark) for mark in marks if mark.comments)
+
+    def _new(self, pattern: str) -> str:
+        paths = (posixpath.join(self.folder, pattern.format(n)) for n in range(1, 100_000))
+        return _free(paths, [*self.target.names, *getattr(self, "added", [])])
+
+    def _new_ids(self, relations: str, count: int) -> list[str]:
+        """Ids that the relations of a part do not have yet."""
+        found = self.target.elements(relations, depth=1) if relations in self.target else []
+        taken = {e.attributes.get("Id", "").lower() for e in found}
+        return list(islice((i for i in (f"rId{n}" for n in count_from(1)) if i.lower() not in taken), count))
+
+    def _comment(self, mark: Marks) -> tuple[str, tuple[str, list[_Tag]]]:
+        """Add the two parts of a sheet's comments; returns the sheet's part, the drawing's id and the relations."""
+        comments, drawing = self._new("comments{}.xml"), self._new("drawings/vmlDrawing{}.vml")
+        self.added |= {comments: mark.comments, drawing: mark.drawing}
+        self.types += [_override(comments, _COMMENTS_TYPE), _override(drawing, _VML_TYPE)]
+        relations = self._relations_of(mark.part)
+        ids = self._new_ids(relations, 2)
+        folder = posixpath.dirname(mark.part) or "."
+        tags = [
+            ("Relationship", {"Id": i, "Type": _RELATIONS + kind, "Target": posixpath.relpath(part, folder)})
+            for i, kind, part in zip(ids, ("vmlDrawing", "comments"), (drawing, comments), strict=True)
+        ]
+        if relations not in self.target:
+            inside = b"".join(_empty(*tag) for tag in tags)
+            self.added[relations] = _NO_RELATIONS % inside
+        return mark.part, (ids[0], tags)
+
+    def _relations_of(self, part: str) -> str:
+        folder, base = posixpath.split(part)
+        return self.target.spelt(posixpath.join(folder, "_rels", f"{base}.rels"))
 
     def changed(self) -> dict[str, bytes]:
         """The parts that are written anew, by name."""
         relative = posixpath.relpath(self.part, self.folder or ".")
-        relation = {"Id": self.relation, "Type": _RELATION, "Target": relative}
-        override = {"PartName": f"/{self.part}", "ContentType": _SHEET_TYPE}
+        relation = {"Id": self.relation, "Type": _RELATIONS + "worksheet", "Target": relative}
         found = {
-            "[Content_Types].xml": self._appended("[Content_Types].xml", "Override", override),
-            self.relations_part: self._appended(self.relations_part, "Relationship", relation),
+            self.types_part: self._appended(self.types_part, self.types),
+            self.relations_part: self._appended(self.relations_part, [("Relationship", relation)]),
             self.target.workbook_part: self._listed(),
         }
+        for sheet, (_, tags) in self.links.items():
+            part = self._relations_of(sheet)
+            if part in self.target:
+                found[part] = self._appended(part, tags)
         return found | ({self.styles_part: self.styles} if self.styles else {})
 
-    def _appended(self, part: str, tag: str, attributes: dict[str, str]) -> bytes:
-        """A part with one more child of its root, behind the last."""
+    def splices(self) -> dict[str, Splices]:
+        """What is put into the sheets that get marks, which are copied as they come."""
+        found = {}
+        for mark in self.marks:
+            formats = mark.formats(self.mark_format) if self.styles else b""
+            link = mark.legacy_drawing(self.links[mark.part][0]) if mark.part in self.links else b""
+            found[mark.part] = Splices([(mark.spots.formats, formats), (mark.spots.comments, link)])
+        return found
+
+    def _appended(self, part: str, tags: Sequence[_Tag]) -> bytes:
+        """A part with more children of its root, behind the last."""
         data = self.target.read(part)
         children = self.target.elements(part, depth=1)
         if not children:
             raise WorkbookError(f"{self.target.path}: {part} is empty; it is not a complete workbook")
-        at = children[-1].end
-        return data[:at] + _empty(_prefix(data, children[-1]) + tag, attributes) + data[at:]
+        at, prefix = children[-1].end, _prefix(data, children[-1])
+        return data[:at] + b"".join(_empty(prefix + tag, given) for tag, given in tags) + data[at:]
 
     def _listed(self) -> bytes:
         """The workbook part with one more sheet; the indices of the others stay."""
@@ -110,6 +176,10 @@ class _Plan:
         identity = next(k for k in last.attributes if k.rpartition(":")[2] == "id" and ":" in k)
         attributes = {"name": self.name, "sheetId": str(number), identity: self.relation}
         return data[: last.end] + _empty(_prefix(data, last) + "sheet", attributes) + data[last.end :]
+
+
+def _override(part: str, kind: str) -> _Tag:
+    return "Override", {"PartName": f"/{part}", "ContentType": kind}
 
 
 def _free(candidates: Iterable[str], taken: Iterable[str]) -> str:
@@ -154,8 +224,13 @@ class _Styles:
         return {int(e.attributes["numFmtId"]): e.attributes["formatCode"] for e in entries}
 
 
-def _merged_styles(data: bytes, more: bytes, where: str) -> tuple[bytes, dict[int, int]]:
-    """The styles with all cell formats of `more` appended, and the new number of each of these."""
+def _merged_styles(
+    data: bytes, more: bytes, where: str, differential: list[bytes]
+) -> tuple[bytes, dict[int, int], int]:
+    """The styles with all cell formats of `more` and the `differential` ones appended.
+
+    Also returns the new number of each cell format of `more`, and that of the first differential one.
+    """
     target, source = _Styles(data, where), _Styles(more, "the new sheet's styles")
     if "cellXfs" not in target.lists:
         raise WorkbookError(f"{where} has no cell formats; it is not a complete workbook")
@@ -174,7 +249,8 @@ def _merged_styles(data: bytes, more: bytes, where: str) -> tuple[bytes, dict[in
     added["cellXfs"] = [_shifted(source.raw(e), shifts, numbers) for e in source.entries["cellXfs"]]
     base = len(target.entries["cellXfs"])
     where_new = {k: base + k for k in range(len(added["cellXfs"]))}
-    return _extended(target, added), where_new
+    added["dxfs"] = differential
+    return _extended(target, added), where_new, len(target.entries.get("dxfs", []))
 
 
 def _shifted(raw: bytes, shifts: dict[str, int], numbers: dict[int, int]) -> bytes:
@@ -192,16 +268,28 @@ def _shifted(raw: bytes, shifts: dict[str, int], numbers: dict[int, int]) -> byt
 def _extended(target: _Styles, added: dict[str, list[bytes]]) -> bytes:
     data = target.data
     missing = [name for name, entries in added.items() if entries and name not in target.lists]
-    if missing not in ([], ["numFmts"]):
-        raise WorkbookError(f"{target.where} has no {missing[-1]}; it is not a complete workbook")
-    for name, box in sorted(target.lists.items(), key=lambda item: -item[1].start):
+    if not set(missing) <= {"numFmts", "dxfs"}:
+        raise WorkbookError(f"{target.where} has no {missing[0]}; it is not a complete workbook")
+    boxes = sorted(target.lists.values(), key=lambda box: box.start)
+    # the list of number formats comes before all others, that of differential formats before these
+    behind = next((box.start for box in boxes if box.name in _BEHIND_DIFFERENTIAL), boxes[-1].end)
+    changes = [
+        (boxes[0].start if name == "numFmts" else behind, 0, _list(name, added[name])) for name in missing
+    ]
+    for name, box in target.lists.items():
         if added.get(name):
-            data = data[: box.start] + _longer(target, name, added[name]) + data[box.end :]
-    if missing:  # the list of number formats comes before all others
-        first = min(box.start for box in target.lists.values())
-        opening = f'<numFmts xmlns="{_MAIN}" count="{len(added["numFmts"])}">'.encode()
-        data = data[:first] + opening + b"".join(added["numFmts"]) + b"</numFmts>" + data[first:]
+            changes.append((box.start, box.end - box.start, _longer(target, name, added[name])))
+    for start, length, new in sorted(changes, key=lambda change: change[:2], reverse=True):
+        data = data[:start] + new + data[start + length :]
     return data
+
+
+def _list(name: str, entries: list[bytes]) -> bytes:
+    return (
+        f'<{name} xmlns="{_MAIN}" count="{len(entries)}">'.encode()
+        + b"".join(entries)
+        + f"</{name}>".encode()
+    )
 
 
 def _longer(target: _Styles, name: str, more: list[bytes]) -> bytes:

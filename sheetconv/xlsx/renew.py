@@ -10,7 +10,8 @@ from xml.sax.saxutils import escape
 
 from sheetconv.xlsx.package import Package
 from sheetconv.xlsx.sheet_cells import CellError, Value
-from sheetconv.xlsx.strip import _check_utf8, _start_tag, _Stripper
+from sheetconv.xlsx.strip import _start_tag, _Stripper
+from sheetconv.xlsx.xml_parts import check_utf8
 
 At = tuple[int, int]
 
@@ -53,7 +54,7 @@ def _changed(package: Package, name: str, changes: Changes) -> Iterator[bytes]:
     first = True
     for chunk in package.chunks(name):
         if first:
-            _check_utf8(chunk, renewer.where)
+            check_utf8(chunk, renewer.where)
             first = False
         yield renewer.feed(chunk)
     yield renewer.feed(b"", final=True)

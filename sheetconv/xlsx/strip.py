@@ -5,7 +5,6 @@ must not rest on them. The copy is streamed: memory does not grow with the workb
 """
 
 import os
-import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from sheetconv.files import replacing
 from sheetconv.xlsx.a1 import Range, parse_range
 from sheetconv.xlsx.package import LIMITS, Limits, Package
 from sheetconv.xlsx.scan import Positions
-from sheetconv.xlsx.xml_parts import Element, Names, new_parser, xml_elements, xml_error
+from sheetconv.xlsx.xml_parts import Element, Names, check_utf8, new_parser, xml_elements, xml_error
 
 POISON = -9.87654321e123
 """A cached value that no network computes, for engines that want one; finding it is finding a stale cell."""
@@ -95,7 +94,7 @@ def _calculate_on_load(package: Package, name: str) -> bytes:
     """Return the workbook part with ``fullCalcOnLoad`` set in its ``calcPr`` element."""
     data = package.read(name)
     where = f"{package.path}: {name}"
-    _check_utf8(data, where)
+    check_utf8(data, where)
     children = xml_elements(data, where, depth=1)
     present = next((e for e in children if e.name == "calcPr"), None)
     if present is not None:
@@ -133,7 +132,7 @@ def _stripped(
     first = True
     for chunk in package.chunks(name):
         if first:
-            _check_utf8(chunk, where)
+            check_utf8(chunk, where)
             first = False
         yield stripper.feed(chunk)
     yield stripper.feed(b"", final=True)
@@ -291,11 +290,3 @@ def _tag_name(data: bytes, element: Element) -> str:
     """Return the element's name as written, with its prefix."""
     tag = data[element.start + 1 : element.start + 200].split(None, 1)[0]
     return tag.split(b"/")[0].split(b">")[0].decode("ascii", "replace")
-
-
-def _check_utf8(head: bytes, where: str) -> None:
-    """Refuse other encodings: the bytes that are written anew are UTF-8."""
-    declared = re.match(rb"(?:\xef\xbb\xbf)?\s*<\?xml[^>]*encoding\s*=\s*[\"']([^\"']+)", head)
-    encoding = declared[1].decode("ascii", "replace").lower() if declared else "utf-8"
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or encoding not in ("utf-8", "us-ascii", "ascii"):
-        raise WorkbookError(f"{where} is not in UTF-8; save the workbook again with a spreadsheet program")

@@ -1,5 +1,6 @@
 """Small XML parts read without building a tree; document types (entities) are refused."""
 
+import re
 from dataclasses import dataclass
 from xml.parsers import expat
 
@@ -155,3 +156,11 @@ def check_no_doctype(head: bytes, where: str) -> None:
         raise WorkbookError(f"{where} is not in UTF-8 ({error}); save the workbook again") from error
     if len(head) >= PROLOG:
         raise WorkbookError(f"{where} has no XML element in its first {PROLOG:,} bytes; refused")
+
+
+def check_utf8(head: bytes, where: str) -> None:
+    """Refuse other encodings: the bytes that are written anew are UTF-8."""
+    declared = re.match(rb"(?:\xef\xbb\xbf)?\s*<\?xml[^>]*encoding\s*=\s*[\"']([^\"']+)", head)
+    encoding = declared[1].decode("ascii", "replace").lower() if declared else "utf-8"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or encoding not in ("utf-8", "us-ascii", "ascii"):
+        raise WorkbookError(f"{where} is not in UTF-8; save the workbook again with a spreadsheet program")

@@ -1,6 +1,6 @@
 """Writing workbooks of any size beside XlsxWriter, openpyxl and the bare compressor, and what programs need to read them.
 
-    python tests/benchmarks/size.py [--office] [--engine] NAME …
+    python tests/benchmarks/size.py NAME …
 
 NAME is conv-example, simple-cnn, lesson, lenet5, resnet20, resnet18-64 or resnet18-224; each is a process of its own.
 CPU seconds; prints a Markdown table. `--peers` writes the same cells with XlsxWriter and openpyxl too.

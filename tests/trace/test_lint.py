@@ -198,7 +198,8 @@ def test_json_exit_codes_and_annotated_copy(tmp_path: Path) -> None:
     assert listed == {row["cells"] for row in rows}
     area = made.planted["constant"]
     cell = work[area.sheet].cell(area.row0 + 1, area.column0 + 1)
-    assert cell.fill.fgColor.rgb == "FFFFD966"
+    looks = [f for f in work[area.sheet].conditional_formatting if cell.coordinate in f.sqref]
+    assert looks[-1].rules[-1].dxf.fill.bgColor.rgb == "FFFFD966"
     assert "typed over" in cell.comment.text
     with Source(made.path) as before, Source(copy) as after:
         assert before.formulas("Net") == after.formulas("Net")

@@ -1,109 +1,127 @@
-"""An annotated copy of a workbook: findings as comments and fills on their cells, and listed on a sheet.
+"""An annotated copy of a workbook: findings listed on a sheet of their own, marked on their cells, and commented.
 
-openpyxl writes the copy. It keeps cells, formulas, formats, names and macros; it does not keep cached values
-(spreadsheet programs compute them on opening), charts and pictures. The original is not touched.
+The copy has all parts of the original. A sheet is added behind the others; the cells of the findings get a
+conditional format, and comments where their sheet has none yet (see `sheetconv.xlsx.marks`).
 """
 
 from __future__ import annotations
 
-import warnings
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
-from sheetconv.errors import UsageError, WorkbookError
+import xlsxwriter
+
+from sheetconv.errors import UsageError
 from sheetconv.files import replacing
-from sheetconv.formulas.area import Area
 from sheetconv.inspect.lint.sheet import Finding
+from sheetconv.xlsx.graft import graft
+from sheetconv.xlsx.marks import Marks, find_spots
+from sheetconv.xlsx.package import Package
 
 SHEET = "Findings"
-_FILL, _LINE = "FFFFD966", "FFC00000"
-_MOST_FILLED = 5000
+_HEADER = ("Cells", "Check", "What is there", "What was expected")
 _WIDTHS = (26, 15, 78, 60)
+_MOST_ROWS, _MOST_LINKS, _MOST_COMMENTS = 200_000, 60_000, 1000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-def annotate(book: Path, findings: list[Finding], out: Path, *, force: bool = False) -> None:
-    """Write a copy of `book` to `out` with the findings on it.
+def annotate(book: Path, findings: Sequence[Finding], out: Path, *, force: bool = False) -> None:
+    """Write a copy of `book` to `out` with the findings on it; all else in it stays as it is.
 
     Raises `OutputError` when `out` cannot be written or exists without `force`, `UsageError` when it would
-    replace the workbook itself or change its type, `WorkbookError` when openpyxl cannot read the workbook.
+    replace the workbook itself or change its type, `WorkbookError` when the workbook is damaged.
     """
-    import openpyxl
-
     if out.exists() and out.samefile(book):
         raise UsageError(f"{out} is the workbook itself; give the annotated copy another name")
     if out.suffix.lower() != book.suffix.lower():
         raise UsageError(f"{out}: the copy of {book.name} must be a {book.suffix} file too")
-    with replacing(out, force=force) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # openpyxl tells of extensions that it leaves out
-        try:
-            work = openpyxl.load_workbook(book, keep_vba=book.suffix.lower() == ".xlsm")
-        except Exception as error:  # openpyxl raises whatever a damaged part makes it raise
-            raise WorkbookError(
-                f"{book}: openpyxl cannot read it ({' '.join(str(error).split())[:120]})"
-            ) from error
-        for index, finding in enumerate(findings, 1):
-            if finding.area.sheet in work.sheetnames:
-                _mark(work[finding.area.sheet], finding, index)
-        _list(work, findings)
-        work.calculation.fullCalcOnLoad = True
-        work.save(temporary)
+    with TemporaryDirectory() as folder, replacing(out, force=force) as temporary:
+        marks = _marks(book, findings, Path(folder, "comments.xlsx"))
+        _list(Path(folder, "list.xlsx"), findings)
+        graft(book, Path(folder, "list.xlsx"), temporary, marks)
 
 
-def _mark(sheet: Any, finding: Finding, number: int) -> None:
-    from openpyxl.cell.cell import MergedCell
-    from openpyxl.comments import Comment
-    from openpyxl.styles import Border, PatternFill, Side
-
-    fill, line = PatternFill("solid", fgColor=_FILL), Side(style="thin", color=_LINE)
-    for row, column in _cells(finding.area):
-        cell = sheet.cell(row + 1, column + 1)
-        cell.fill, cell.border = fill, Border(line, line, line, line)
-    cell = sheet.cell(finding.area.row0 + 1, finding.area.column0 + 1)
-    if isinstance(cell, MergedCell):
-        return
-    before = cell.comment.text + "\n\n" if cell.comment else ""
-    text = f"{before}{number}. {finding.rule}: {finding.message}.\nExpected: {finding.expected}."
-    comment = Comment(text[:8000], "sheetconv lint")
-    comment.width, comment.height = 380, 60 + 18 * (len(text) // 55 + text.count("\n"))
-    cell.comment = comment
-
-
-def _cells(area: Area) -> list[tuple[int, int]]:
-    found = [
-        (row, column)
-        for row in range(area.row0, min(area.row1, area.row0 + _MOST_FILLED) + 1)
-        for column in range(area.column0, area.column1 + 1)
-    ]
-    return found[:_MOST_FILLED]
+def _marks(book: Path, findings: Sequence[Finding], donor: Path) -> list[Marks]:
+    """The marks on each sheet with findings; `donor` is where their comments are written on the way."""
+    found, notes = [], []
+    by_sheet: dict[str, dict[int, Finding]] = {}
+    for number, finding in enumerate(findings, 1):
+        by_sheet.setdefault(finding.area.sheet, {})[number] = finding
+    with Package(book) as package:
+        relations = package.relations(package.workbook_part)
+        for sheet in package.sheets():
+            kind, part = relations.get(sheet.relation, ("", ""))
+            own = by_sheet.get(sheet.name)
+            if own and kind == "worksheet":
+                ranges = dict.fromkeys(str(f.area).rpartition("!")[2] for f in own.values())
+                found.append(Marks(part, find_spots(package, part), list(ranges)))
+                notes.append(_texts(own))
+    commented = [(mark, texts) for mark, texts in zip(found, notes, strict=True) if mark.spots.free]
+    if commented:
+        _comment(donor, commented)
+    return found
 
 
-def _list(work: Any, findings: list[Finding]) -> None:
-    from openpyxl.styles import Alignment, Font, PatternFill
+def _texts(findings: Mapping[int, Finding]) -> dict[tuple[int, int], str]:
+    """The comment of each cell at which findings begin."""
+    found: dict[tuple[int, int], str] = {}
+    for number, f in findings.items():
+        text = f"{number}. {f.rule}: {f.message}.\nExpected: {f.expected}."
+        at = f.area.row0, f.area.column0
+        if at in found or len(found) < _MOST_COMMENTS:
+            found[at] = _plain(f"{found[at]}\n\n{text}" if at in found else text, 8000)
+    return found
 
-    taken = {sheet.lower() for sheet in work.sheetnames}
-    name = next(n for n in (SHEET, *(f"{SHEET} {i}" for i in range(2, 9999))) if n.lower() not in taken)
-    sheet = work.create_sheet(name, 0)
-    work.active = 0
-    for other in work.worksheets[1:]:
-        other.sheet_view.tabSelected = False
-    many = f"{len(findings)} finding{'s' * (len(findings) != 1)}"
-    sheet["A1"] = f"{many} of sheetconv lint" if findings else "sheetconv lint found nothing"
-    sheet["A1"].font = Font(bold=True, size=14)
-    for column, (title, width) in enumerate(
-        zip(("Cells", "Check", "What is there", "What was expected"), _WIDTHS, strict=True), 1
-    ):
-        cell = sheet.cell(3, column, title)
-        cell.font, cell.fill = Font(bold=True), PatternFill("solid", fgColor="FFD9D9D9")
-        sheet.column_dimensions["ABCD"[column - 1]].width = width
-    for row, finding in enumerate(findings, 4):
-        texts = (str(finding.area), finding.rule, finding.message, finding.expected)
-        for column, text in enumerate(texts, 1):
-            cell = sheet.cell(row, column)
-            cell.value, cell.data_type = text[:32_000], "s"  # a text that starts with = is no formula here
-            cell.alignment = Alignment(wrap_text=True, vertical="top")
-        link = sheet.cell(row, 1)
-        link.hyperlink = f"#{finding.area}"
-        link.font = Font(color="FF0563C1", underline="single")
-    sheet.freeze_panes = "A4"
-    sheet.page_setup.orientation, sheet.page_setup.fitToHeight = "landscape", 0
-    sheet.sheet_properties.pageSetUpPr.fitToPage = True
+
+def _comment(donor: Path, sheets: Sequence[tuple[Marks, Mapping[tuple[int, int], str]]]) -> None:
+    """Have XlsxWriter make the comments and their shapes, on sheets with the same widths of columns."""
+    with xlsxwriter.Workbook(str(donor)) as work:
+        for mark, texts in sheets:
+            sheet = work.add_worksheet()
+            sheet.set_default_row(mark.spots.row_height)
+            for first, last, width in mark.spots.columns:
+                sheet.set_column(first, last, width)
+            for (row, column), text in texts.items():
+                height = 60 + 18 * (len(text) // 55 + text.count("\n"))
+                size = {"width": 380, "height": min(height, 900)}
+                sheet.write_comment(row, column, text, {"author": "sheetconv lint", **size})
+    with Package(donor) as package:
+        relations = package.relations(package.workbook_part)
+        for (mark, _), entry in zip(sheets, package.sheets(), strict=True):
+            parts = dict(package.relations(relations[entry.relation][1]).values())
+            mark.comments, mark.drawing = package.read(parts["comments"]), package.read(parts["vmlDrawing"])
+
+
+def _list(path: Path, findings: Sequence[Finding]) -> None:
+    """Write a workbook with the sheet that lists the findings."""
+    with xlsxwriter.Workbook(str(path), {"constant_memory": True}) as work:
+        sheet = work.add_worksheet(SHEET)
+        for column, width in enumerate(_WIDTHS):
+            sheet.set_column(column, column, width)
+        sheet.freeze_panes(3, 0)
+        sheet.set_landscape()
+        sheet.fit_to_pages(1, 0)
+        many = f"{len(findings)} finding{'s' * (len(findings) != 1)} of sheetconv lint"
+        many += f", the first {_MOST_ROWS:,} here" if len(findings) > _MOST_ROWS else ""
+        many = many if findings else "sheetconv lint found nothing"
+        sheet.write_string(0, 0, many, work.add_format({"bold": True, "font_size": 14}))
+        header = work.add_format({"bold": True, "bg_color": "#D9D9D9"})
+        for column, title in enumerate(_HEADER):
+            sheet.write_string(2, column, title, header)
+        wrapped = {"text_wrap": True, "valign": "top"}
+        text = work.add_format(wrapped)
+        link = work.add_format({**wrapped, "font_color": "#0563C1", "underline": 1})
+        for row, f in enumerate(findings[:_MOST_ROWS], 3):
+            if row < _MOST_LINKS and len(f.area.sheet) <= 31:
+                sheet.write_url(row, 0, f"internal:{f.area}", link, _plain(str(f.area)))
+            else:
+                sheet.write_string(row, 0, _plain(str(f.area)), text)
+            for column, content in enumerate((f.rule, f.message, f.expected), 1):
+                sheet.write_string(row, column, _plain(content), text)
+
+
+def _plain(text: str, most: int = 32_000) -> str:
+    """A text as a cell can hold it: letters that XML cannot are question marks."""
+    return _CONTROL.sub("?", text)[:most]
