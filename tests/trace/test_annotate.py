@@ -3,6 +3,7 @@
 import io
 import re
 import subprocess
+import time
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import xlsxwriter
 from PIL import Image
 
+from sheetconv.errors import WorkbookError
 from sheetconv.formulas.area import Area
 from sheetconv.inspect.check import check
 from sheetconv.inspect.lint.annotate import annotate
@@ -164,3 +166,31 @@ def test_libreoffice_opens_the_copy(annotated: Path, with_sheet: Path, tmp_path:
     values = openpyxl.load_workbook(tmp_path / "saved" / annotated.name, data_only=True)["Plain"]
     assert [values.cell(r, 3).value for r in (1, 2, 3)] == [6, 2, 4]
     assert len(openpyxl.load_workbook(tmp_path / "saved" / with_sheet.name).sheetnames) == 4
+
+
+def test_hostile_sheets_are_marked_soon_or_refused(tmp_path: Path) -> None:
+    with xlsxwriter.Workbook(tmp_path / "small.xlsx") as work:
+        work.add_worksheet("Plain").merge_range("A1:B1", "")
+    merges = b"".join(b'<mergeCell ref="A%d:B%d"/>' % (i, i) for i in range(1, 200_001))
+    for name, part, old, new, error in (
+        ("merges", SHEETS[0], b'<mergeCell ref="A1:B1"/>', merges, ""),
+        ("bare", "xl/_rels/workbook.xml.rels", b"/styles", b"/nothing", ""),
+        ("foreign", SHEETS[0], b'encoding="UTF-8"', b'encoding="latin-1"', "not in UTF-8"),
+        ("styles", "xl/styles.xml", b'encoding="UTF-8"', b'encoding="latin-1"', "not in UTF-8"),
+        ("cut", SHEETS[0], b"</worksheet>", b"", "not well-formed"),
+    ):
+        book, out = tmp_path / f"{name}.xlsx", tmp_path / f"{name}-out.xlsx"
+        with zipfile.ZipFile(book, "w", zipfile.ZIP_DEFLATED) as archive:
+            for each, data in parts(tmp_path / "small.xlsx").items():
+                assert each != part or old in data
+                archive.writestr(each, data.replace(old, new, 1) if each == part else data)
+        began = time.process_time()
+        if error:
+            with pytest.raises(WorkbookError, match=error):
+                annotate(book, findings(), out)
+            assert not out.exists()
+        else:
+            annotate(book, findings(), out)
+            assert set(check(out)) == set(check(book))
+            assert openpyxl.load_workbook(out, read_only=True).sheetnames == ["Plain", "Findings"]
+        assert time.process_time() - began < 4
