@@ -241,7 +241,8 @@ def test_hostile_books_are_answered_or_refused(command: str, books: dict[str, tu
     wrong = [(g, r) for g, r in zip(given, results, strict=True) if not _well_answered(r)]
     assert not wrong
     refused = {Path(g[1]).stem for g, r in zip(given, results, strict=True) if r["code"]}
-    assert refused >= REFUSED
+    # check holds no cells: an array over the whole sheet costs it nothing, and is in order
+    assert refused >= (REFUSED - {"large_array"} if command == "check" else REFUSED)
 
 
 def _well_answered(result: dict[str, Any]) -> bool:
