@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sheetconv.build import Built
     from sheetconv.data.photo import Steps
     from sheetconv.inspect.lint import Finding
-    from sheetconv.inspect.recover.prove import Report as Recovered
+    from sheetconv.inspect.recover.prove import RecoveryReport as Recovered
     from sheetconv.notebook.pictures import Picture
     from sheetconv.prove.verify import Report
 
@@ -89,7 +89,7 @@ def trace(book: PathLike, cell: str, levels: int | None = None, *, dependents: b
     """
     from sheetconv.formulas import precedents
     from sheetconv.formulas.area import parse_area
-    from sheetconv.formulas.naming import Names
+    from sheetconv.formulas.naming import CellNames
     from sheetconv.formulas.source import Source
     from sheetconv.inspect.trace import output
     from sheetconv.inspect.trace.picture import draw
@@ -99,7 +99,7 @@ def trace(book: PathLike, cell: str, levels: int | None = None, *, dependents: b
         if not dependents:
             precedents.check_formula(source, start)
         found = (precedents.dependents if dependents else precedents.trace)(source, start, levels)
-        names = Names(source)
+        names = CellNames(source)
         text = "\n".join(output.as_text(found, names, "dependents" if dependents else "precedents"))
         target = Path(folder) / "trace.png"
         draw(source, found, target, names)

@@ -71,12 +71,12 @@ def load(name: str) -> Template:
             f"there is no template {name!r}; choose one of {', '.join(names())} or give a .toml file"
         )
     text, data = _read(path)
-    return _Reader(path, text).template(data)
+    return _TemplateReader(path, text).template(data)
 
 
 def of_network(title: str, model: str = "") -> Template:
     """The template of one network: read me, network, images."""
-    return _Reader(Path(title), "").template({"title": title, "model": model or title})
+    return _TemplateReader(Path(title), "").template({"title": title, "model": model or title})
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
@@ -106,7 +106,7 @@ def _models() -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     return texts, pages
 
 
-class _Reader:
+class _TemplateReader:
     """Checks a template's data and names the line of every mistake."""
 
     def __init__(self, path: Path, text: str) -> None:

@@ -27,7 +27,7 @@ def address(place: Place, index: tuple[int, ...]) -> str:
 
 
 @dataclass
-class Cells:
+class ParameterCells:
     """An open workbook of ours: its manifest, and the cells of its sheets."""
 
     book: Book
@@ -35,7 +35,7 @@ class Cells:
     manifest: Manifest
 
     @classmethod
-    def of(cls, book: Book, path: Path) -> Cells:
+    def of(cls, book: Book, path: Path) -> ParameterCells:
         """Read the manifest; raises `WorkbookError` for a workbook that is not ours or damaged."""
         manifest = read_manifest(book, path)
         check_work(manifest.graph, path)

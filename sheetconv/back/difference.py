@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.back.cells import Cells, address
+from sheetconv.back.cells import ParameterCells, address
 from sheetconv.back.network import BOOKS
 from sheetconv.errors import UsageError, WorkbookError
 from sheetconv.graph.expr import FloatArray
@@ -18,7 +18,7 @@ from sheetconv.xlsx.cells import Book
 
 
 @dataclass
-class Contents:
+class ModelContents:
     """Tensors by name, in the network's order: kind, values, and (in a workbook) a way to name a cell."""
 
     name: str
@@ -34,7 +34,7 @@ class Contents:
 
 
 @dataclass
-class Difference:
+class TensorDifference:
     """One tensor in both: how many of its numbers differ, the largest and the mean difference, the place of the largest."""
 
     tensor: str
@@ -52,7 +52,7 @@ class Difference:
 class Differences:
     """All of them, and what stands on one side only or in another shape."""
 
-    rows: list[Difference]
+    rows: list[TensorDifference]
     only: list[str]
 
     @property
@@ -81,7 +81,7 @@ class Differences:
         return "\n".join([*lines, *self.only, f"{len(changed)} tensors differ, {same} are the same"])
 
 
-def contents(what: str) -> Contents:
+def contents(what: str) -> ModelContents:
     """The tensors of a workbook (inputs, parameters, and what torch computes from them), a run, or weights.
 
     Raises `UsageError` for what is none of these.
@@ -96,7 +96,7 @@ def contents(what: str) -> Contents:
     return _of_weights(path, what)
 
 
-def compare(before: Contents, after: Contents) -> Differences:
+def compare(before: ModelContents, after: ModelContents) -> Differences:
     """Every tensor that both have, in the first one's order."""
     rows, only = [], []
     for name, a in before.values.items():
@@ -111,17 +111,17 @@ def compare(before: Contents, after: Contents) -> Differences:
     return Differences(rows, only)
 
 
-def _difference(name: str, before: Contents, a: FloatArray, b: FloatArray) -> Difference:
+def _difference(name: str, before: ModelContents, a: FloatArray, b: FloatArray) -> TensorDifference:
     apart = np.abs(a - b)
     at = tuple(int(i) for i in np.unravel_index(int(apart.argmax()), apart.shape)) if a.size else ()
     differ = int((a != b).sum())
-    return Difference(
+    return TensorDifference(
         name, before.kinds[name], a.size, differ, float(apart[at]), float(apart.mean()), before.where(name, at),
         float(a[at]), float(b[at]),
     )  # fmt: skip
 
 
-def _of_weights(path: Path, name: str) -> Contents:
+def _of_weights(path: Path, name: str) -> ModelContents:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -131,18 +131,18 @@ def _of_weights(path: Path, name: str) -> Contents:
         found = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is not a safetensors file: {error}") from error
-    contents = Contents(name)
+    contents = ModelContents(name)
     for key, array in found.items():
         if array.dtype.kind == "f":
             contents.kinds[key], contents.values[key] = "parameter", array.astype(np.float64)
     return contents
 
 
-def _of_book(path: Path) -> Contents:
+def _of_book(path: Path) -> ModelContents:
     with Book(path) as book:
-        cells = Cells.of(book, path)
+        cells = ParameterCells.of(book, path)
         values = computed(cells)
-    found = Contents(str(path))
+    found = ModelContents(str(path))
     for tensor, array in values.items():
         found.kinds[tensor.name] = {"input": "pixels" if array.ndim > 1 else "input"}.get(
             tensor.kind, tensor.kind
@@ -153,7 +153,7 @@ def _of_book(path: Path) -> Contents:
     return found
 
 
-def computed(cells: Cells) -> dict[Tensor, FloatArray]:
+def computed(cells: ParameterCells) -> dict[Tensor, FloatArray]:
     """torch's value of every tensor with cells, from the inputs and parameters as they stand in the workbook."""
     import torch
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sheetconv.back.cells import Cells, pages
+from sheetconv.back.cells import ParameterCells, pages
 from sheetconv.compile.reference import run
 from sheetconv.errors import ModelError, UsageError, WorkbookError
 from sheetconv.graph.tensor import Operation, Tensor
@@ -24,7 +24,7 @@ _SOFT = ("aten.softmax.int", "aten._softmax.default")
 
 
 @dataclass
-class Network:
+class BookNetwork:
     """A network in float64: `forward` takes images (N, C, H, W) in 0…1 and gives outputs (N, …).
 
     `shape` is (C, H, W) of one image, None where it is not known; `classes` names the outputs, where known.
@@ -54,7 +54,7 @@ class Network:
         return found.flatten(1) if found.ndim == 4 and found.shape[2:] == (1, 1) else found
 
 
-def open_network(what: str, weights: Path | None = None, page: str | None = None) -> Network:
+def open_network(what: str, weights: Path | None = None, page: str | None = None) -> BookNetwork:
     """The network in a workbook (`page`: on that sheet), of a run's folder, or by name with a file of weights.
 
     Raises `UsageError` for options that do not go together, and the errors of what is opened.
@@ -72,7 +72,7 @@ def open_network(what: str, weights: Path | None = None, page: str | None = None
     return _of_module(what, module, shape, [])
 
 
-def _of_run(folder: Path, weights: Path | None) -> Network:
+def _of_run(folder: Path, weights: Path | None) -> BookNetwork:
     if not is_run(folder):
         raise UsageError(f"{folder} is no folder of a training run (it has no run.json of ours)")
     about = read_run(folder)
@@ -99,13 +99,13 @@ def _plain(folder: Path, sizes: Any) -> tuple[torch.nn.Module, tuple[int, ...] |
     return plain(*sizes), tuple(sizes[:3])
 
 
-def _of_module(name: str, module: Any, shape: tuple[int, ...] | None, classes: list[str]) -> Network:
-    return Network(name, module.double().eval(), shape, classes)
+def _of_module(name: str, module: Any, shape: tuple[int, ...] | None, classes: list[str]) -> BookNetwork:
+    return BookNetwork(name, module.double().eval(), shape, classes)
 
 
-def _of_book(path: Path, page: str | None) -> Network:
+def _of_book(path: Path, page: str | None) -> BookNetwork:
     with Book(path) as book:
-        cells = Cells.of(book, path)
+        cells = ParameterCells.of(book, path)
         entry, out = _ends(cells, page)
         needed = _between(cells, entry, out)
         stored: dict[Tensor, torch.Tensor] = {}
@@ -132,10 +132,12 @@ def _of_book(path: Path, page: str | None) -> Network:
         return found
 
     classes = facts.get("classes")
-    return Network(str(path), forward, entry.shape[1:], list(classes) if isinstance(classes, list) else [])
+    return BookNetwork(
+        str(path), forward, entry.shape[1:], list(classes) if isinstance(classes, list) else []
+    )
 
 
-def _ends(cells: Cells, page: str | None) -> tuple[Tensor, Tensor]:
+def _ends(cells: ParameterCells, page: str | None) -> tuple[Tensor, Tensor]:
     """The tensor that takes the image, and the last one of the network."""
     out = _last(cells, page)
     entries = [t for t in _sources(out) if t.kind == "input" and len(t.shape) > 1 and t.shape[0] == 1]
@@ -144,7 +146,7 @@ def _ends(cells: Cells, page: str | None) -> tuple[Tensor, Tensor]:
     return entries[0], out
 
 
-def _last(cells: Cells, page: str | None) -> Tensor:
+def _last(cells: ParameterCells, page: str | None) -> Tensor:
     graph, places = cells.manifest.graph, cells.manifest.places
     if page is None and graph.outputs:
         return graph.outputs[0]
@@ -204,7 +206,7 @@ def _read(operation: Operation) -> list[Tensor]:
     return list(operation.tensors())
 
 
-def _between(cells: Cells, entry: Tensor, out: Tensor) -> list[Tensor]:
+def _between(cells: ParameterCells, entry: Tensor, out: Tensor) -> list[Tensor]:
     """All tensors that `out` comes from, up to `entry`, in the graph's order."""
     seen: set[Tensor] = {entry}
     todo = [out]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sheetconv.back.network import Network
+from sheetconv.back.network import BookNetwork
 from sheetconv.data.image import array_input, digit_from_image
 from sheetconv.errors import ModelError
 
@@ -42,7 +42,7 @@ class Prediction:
         return f"{self.image}: " + ", ".join(f"{name} {chance:.2%}" for name, chance in pairs)
 
 
-def predict(network: Network, files: Sequence[Path]) -> list[Prediction]:
+def predict(network: BookNetwork, files: Sequence[Path]) -> list[Prediction]:
     """Answers for picture files (or .npy arrays), in their order."""
     shape = network.shape or _DIGIT
     images = torch.stack([torch.from_numpy(_pixels(path, shape)) for path in files])
@@ -56,7 +56,7 @@ def _pixels(path: Path, shape: tuple[int, ...]) -> Any:
     return array_input(path, shape).reshape(shape)
 
 
-def _prediction(name: str, image: torch.Tensor, output: torch.Tensor, network: Network) -> Prediction:
+def _prediction(name: str, image: torch.Tensor, output: torch.Tensor, network: BookNetwork) -> Prediction:
     if output.shape == image.shape:
         return Prediction(name, [], [], float((output - image).square().mean()))
     if output.ndim != 1 or not torch.isfinite(output).all():

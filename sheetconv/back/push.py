@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.back.cells import Cells, address
+from sheetconv.back.cells import ParameterCells, address
 from sheetconv.data.pick import Picked
 from sheetconv.errors import UsageError, WorkbookError
 from sheetconv.files import check_target, replacing
@@ -58,7 +58,7 @@ def push(
     if output is not None:
         check_target(output, force=force, suffix=path.suffix)
     with Book(path) as book:
-        cells = Cells.of(book, path)
+        cells = ParameterCells.of(book, path)
         cells.check_shape()
         target = _target(cells)
         done = Pushed(target.number or 1, picked.captions[0])
@@ -81,7 +81,7 @@ def push(
     return done
 
 
-def _target(cells: Cells) -> _Target:
+def _target(cells: ParameterCells) -> _Target:
     graph = cells.manifest.graph
     for tensor in graph:
         operation = tensor.operation
@@ -110,7 +110,7 @@ def _target(cells: Cells) -> _Target:
     return _Target(typed[0], typed[0], None)
 
 
-def _pixels(cells: Cells, target: _Target, picked: Picked) -> defaultdict[str, Changes]:
+def _pixels(cells: ParameterCells, target: _Target, picked: Picked) -> defaultdict[str, Changes]:
     place, shape = cells.manifest.places[target.pixels], target.pixels.shape[1:]
     image = picked.images[0]
     image = image if image.ndim == 3 else image[None]
@@ -130,7 +130,7 @@ def _pixels(cells: Cells, target: _Target, picked: Picked) -> defaultdict[str, C
     return changes
 
 
-def _listed(cells: Cells, sheet: str) -> set[tuple[int, int]]:
+def _listed(cells: ParameterCells, sheet: str) -> set[tuple[int, int]]:
     return {(row, column) for row, column, _ in cells.sheet(sheet).listed()}
 
 
@@ -140,7 +140,7 @@ def _at(place: Place, index: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _label(
-    cells: Cells, target: _Target, picked: Picked, changes: defaultdict[str, Changes], done: Pushed
+    cells: ParameterCells, target: _Target, picked: Picked, changes: defaultdict[str, Changes], done: Pushed
 ) -> None:
     """The image's label, in a workbook that measures a loss against it."""
     labels = next((t for t in cells.manifest.graph if t.name == "labels" and t.operation is None), None)
@@ -153,7 +153,9 @@ def _label(
     changes[place.sheet].numbers[_at(place, (target.number - 1,))] = float(picked.labels[0])
 
 
-def _captions(cells: Cells, target: _Target, picked: Picked, changes: defaultdict[str, Changes]) -> None:
+def _captions(
+    cells: ParameterCells, target: _Target, picked: Picked, changes: defaultdict[str, Changes]
+) -> None:
     """The new caption wherever the old one stands: in texts, in formulas that look it up, in the manifest."""
     known = cells.manifest.facts.get("captions")
     slot = (target.number or 1) - 1
@@ -182,7 +184,7 @@ def _captions(cells: Cells, target: _Target, picked: Picked, changes: defaultdic
     _manifest(cells, changes[SHEET], slot, new, quoted_old, quoted_new)
 
 
-def _manifest(cells: Cells, changes: Changes, slot: int, caption: str, old: str, new: str) -> None:
+def _manifest(cells: ParameterCells, changes: Changes, slot: int, caption: str, old: str, new: str) -> None:
     """The manifest with the new caption, in the cells that it has (a longer last piece, or blanks at the end)."""
     sheet = cells.sheet(SHEET)
     rows = [(row, str(value)) for row, column, value in sheet.listed() if column == 0 and value is not None]

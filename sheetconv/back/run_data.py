@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sheetconv.back.network import Network, open_network
+from sheetconv.back.network import BookNetwork, open_network
 from sheetconv.back.score import pixels
 from sheetconv.data.sources import ImageData, open_dataset
 from sheetconv.errors import ModelError, UsageError
@@ -114,7 +114,7 @@ def _history(folder: Path) -> tuple[list[str], np.ndarray]:
     return figures, np.array(values, dtype=np.float64).reshape(len(rows), len(figures))
 
 
-def _classified(found: RunData, network: Network, data: ImageData, count: int) -> None:
+def _classified(found: RunData, network: BookNetwork, data: ImageData, count: int) -> None:
     parts = [network.outputs(part) for part in pixels(data.images[:count]).split(2048)]
     outputs = torch.cat(parts)
     if outputs.ndim != 2 or outputs.shape[1] < len(found.classes):

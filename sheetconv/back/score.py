@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sheetconv.back.network import Network
+from sheetconv.back.network import BookNetwork
 from sheetconv.data.sources import ImageData
 from sheetconv.errors import DataError, ModelError, UsageError
 from sheetconv.files import replacing
@@ -81,7 +81,7 @@ class Score:
             draw_confusion(self.confusion, self.classes, temporary, title)
 
 
-def score(network: Network, data: ImageData) -> Score:
+def score(network: BookNetwork, data: ImageData) -> Score:
     """Run the network on all images of `data` in float64.
 
     Raises `ModelError` where its outputs are neither one score per class nor an image of the same size.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.back.cells import Cells, pages, parameters
+from sheetconv.back.cells import ParameterCells, pages, parameters
 from sheetconv.errors import UsageError, WorkbookError
 from sheetconv.files import check_target, replacing
 from sheetconv.graph.expr import FloatArray
@@ -36,7 +36,7 @@ def read_weights(path: Path, page: str | None = None) -> Weights:
     moved, a sheet that is gone.
     """
     with Book(path) as book:
-        cells = Cells.of(book, path)
+        cells = ParameterCells.of(book, path)
         wanted = list(parameters(cells.manifest, page))
         if page is not None and not wanted:
             known = ", ".join(repr(p) for p in pages(cells.manifest)) or "none"

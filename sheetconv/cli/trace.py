@@ -37,7 +37,7 @@ def command(
     from sheetconv.files import check_target
     from sheetconv.formulas import precedents
     from sheetconv.formulas.area import parse_area
-    from sheetconv.formulas.naming import Names
+    from sheetconv.formulas.naming import CellNames
     from sheetconv.formulas.source import Source
     from sheetconv.inspect.trace import output
 
@@ -50,7 +50,7 @@ def command(
         inside = parse_area(target, source.sheets) if target else None
         found = (precedents.dependents if dependents else precedents.trace)(source, start, levels)
         found = precedents.within(found, inside) if inside else found
-        names, what = Names(source), "dependents" if dependents else "precedents"
+        names, what = CellNames(source), "dependents" if dependents else "precedents"
         if png:
             from sheetconv.inspect.trace.picture import draw
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from sheetconv.data.readers import IMAGE_SUFFIXES, FolderReader, IdxReader, Reader, TableReader
+from sheetconv.data.readers import IMAGE_SUFFIXES, DatasetReader, FolderReader, IdxReader, TableReader
 from sheetconv.errors import DataError
 
 _ALIASES = {
@@ -18,7 +18,7 @@ _SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
 _IDX = re.compile(r"(.*?)-?images[-.]idx\d-ubyte(\.gz)?$")
 
 
-def open_path(path: Path, split: str) -> Reader:
+def open_path(path: Path, split: str) -> DatasetReader:
     """The reader of `split` at `path`: parquet, Arrow, a folder per class, or IDX files.
 
     Raises `DataError` where nothing is there, the split is missing (naming those present), or shards lack.
@@ -46,7 +46,7 @@ def starts_files(path: Path) -> bool:
     return path.parent.is_dir() and any(_IDX.match(file.name) for file in path.parent.glob(f"{path.name}*"))
 
 
-def splits_at(path: Path, begins: str = "") -> dict[str, Reader]:
+def splits_at(path: Path, begins: str = "") -> dict[str, DatasetReader]:
     """All splits at `path`, unopened; of IDX files only those whose names begin with `begins`.
 
     Raises `DataError` where there are two data sets, or shards lack.
@@ -135,7 +135,7 @@ def _idx(images: Path) -> IdxReader:
     raise DataError(f"{images} has no labels beside it; expected {name}")
 
 
-def _class_folders(path: Path) -> dict[str, Reader]:
+def _class_folders(path: Path) -> dict[str, DatasetReader]:
     folders = [f for f in sorted(path.iterdir()) if f.is_dir() and not f.name.startswith(".")]
     splits: dict[str, Path] = {}
     for folder in (f for f in folders if f.name.lower() in _SPLITS):

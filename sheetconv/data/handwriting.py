@@ -38,7 +38,7 @@ _SLANT = np.array([0.2, 0.18, 0.05, 0.07, 0.19, 0.1, 0.1, 0.04, 0.08, 0.09])
 
 
 @dataclass(frozen=True)
-class Table:
+class StrokeTable:
     """All skeletons, S of them with up to K distinct points.
 
     `points` float32 (S, K, 2) in 0…1; `curves` float32 (S, 4P, K), which makes the P places on the smooth
@@ -199,7 +199,7 @@ def _paste(ink: np.ndarray, images: np.ndarray) -> None:
 
 
 @cache
-def _table() -> Table:
+def _table() -> StrokeTable:
     kinds = [_style(text) for label in range(10) for text in SKELETONS[label]]
     most = max(len(points) for points, _, _ in kinds)
     points = np.zeros((len(kinds), most, 2), np.float32)
@@ -209,7 +209,7 @@ def _table() -> Table:
         points[row, : len(distinct)] = distinct
         curves[row, :, : len(distinct)] = matrix
         beside[row, : len(distinct)] = free
-    return Table(points, curves, beside, np.concatenate([_bounds(label) for label in range(10)]))
+    return StrokeTable(points, curves, beside, np.concatenate([_bounds(label) for label in range(10)]))
 
 
 def _bounds(label: int) -> np.ndarray:

@@ -7,13 +7,13 @@ import urllib.request
 from pathlib import Path
 
 from sheetconv.data.folder import splits_at
-from sheetconv.data.readers import Reader, TableReader
+from sheetconv.data.readers import DatasetReader, TableReader
 from sheetconv.errors import DataError
 
 PROBE_SECONDS = 1.5
 
 
-def open_hub(name: str, split: str) -> Reader:
+def open_hub(name: str, split: str) -> DatasetReader:
     """The reader of a split of the hub's dataset `owner/name`.
 
     Raises `DataError`, in less than 3 seconds, where it is neither cached nor can be fetched.
@@ -31,7 +31,7 @@ def open_hub(name: str, split: str) -> Reader:
     return _fetch(name, split)
 
 
-def cached_splits(name: str) -> dict[str, Reader]:
+def cached_splits(name: str) -> dict[str, DatasetReader]:
     """What the hub's own caches hold of a dataset: parquet snapshots first, then prepared Arrow files."""
     home = Path(os.environ.get("HF_HOME") or _xdg() / "huggingface").expanduser()
     hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
@@ -39,7 +39,7 @@ def cached_splits(name: str) -> dict[str, Reader]:
     snapshots = hub / f"datasets--{name.replace('/', '--')}" / "snapshots"
     folders = sorted(snapshots.glob("*"), key=_age)
     folders += sorted((prepared / name.replace("/", "___")).glob("*/*/*"), key=_age)
-    found: dict[str, Reader] = {}
+    found: dict[str, DatasetReader] = {}
     for folder in folders:
         if folder.is_dir() and not folder.name.endswith(".incomplete"):
             try:
@@ -77,7 +77,7 @@ def _probe() -> str:
     return ""
 
 
-def _fetch(name: str, split: str) -> Reader:
+def _fetch(name: str, split: str) -> DatasetReader:
     import datasets
 
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sheetconv.data.sources import BuiltinReader, Source, find
+from sheetconv.data.sources import BuiltinReader, DataSource, find
 from sheetconv.errors import DataError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def pick(
 
 
 def _from_source(
-    source: Source, split: str, index: int | None, digit: int | None, others: int, reason: str
+    source: DataSource, split: str, index: int | None, digit: int | None, others: int, reason: str
 ) -> Picked:
     labels, names = source.labels()
     if index is None and digit is None and source.reader.__class__ is BuiltinReader and split == "train":

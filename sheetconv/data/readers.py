@@ -21,7 +21,7 @@ MOST_BYTES = 256 << 20  # of one image's file
 _LABELS = ("label", "labels", "class", "category", "target", "digit", "fine_label", "y")
 
 
-class Reader(Protocol):
+class DatasetReader(Protocol):
     """One split of a dataset, opened lazily."""
 
     files: list[Path]

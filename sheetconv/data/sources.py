@@ -14,7 +14,7 @@ import numpy as np
 from sheetconv.data.cache import Arrays, cached
 from sheetconv.data.folder import open_path, starts_files
 from sheetconv.data.hub import open_hub
-from sheetconv.data.readers import Reader, TableReader
+from sheetconv.data.readers import DatasetReader, TableReader
 from sheetconv.errors import DataError, UsageError, printable
 from sheetconv.files import check_source
 
@@ -37,10 +37,10 @@ class ImageData:
 
 
 @dataclass
-class Source:
+class DataSource:
     """One split of a dataset before decoding: its reader, a line about it, and a fingerprint."""
 
-    reader: Reader
+    reader: DatasetReader
     source: str
     fingerprint: str
 
@@ -86,7 +86,7 @@ class BuiltinReader:
         return np.stack([made[row // block][row % block] for row in rows])
 
 
-def find(name: str, split: str, label_column: str | None = None) -> Source:
+def find(name: str, split: str, label_column: str | None = None) -> DataSource:
     """The source of a split of dataset `name`, without decoding an image.
 
     `label_column` names the column of a table that holds the labels, where its own names do not tell.
@@ -101,7 +101,7 @@ def find(name: str, split: str, label_column: str | None = None) -> Source:
             raise UsageError(f"unknown split {split!r} of builtin; choose train or test")
         if label_column is not None:
             raise UsageError("--label-column names a column of a table; the built-in handwriting has none")
-        return Source(BuiltinReader(split), f"built-in handwriting, split {split}", _generator())
+        return DataSource(BuiltinReader(split), f"built-in handwriting, split {split}", _generator())
     path = Path(name).expanduser()
     local = path.exists() or path.is_absolute() or name.startswith((".", "~")) or starts_files(path)
     if name not in DATASETS and local:
@@ -118,7 +118,7 @@ def find(name: str, split: str, label_column: str | None = None) -> Source:
             raise UsageError(f"--label-column names a column of a table; {source} has none")
         reader.label_column = label_column
         about = hashlib.blake2b(f"{about} {label_column}".encode(), digest_size=8).hexdigest()
-    return Source(reader, source, about)
+    return DataSource(reader, source, about)
 
 
 def _generator() -> str:
@@ -139,7 +139,7 @@ def open_dataset(name: str, split: str, label_column: str | None = None) -> Imag
     return ImageData(images, labels, names, source.source, source.fingerprint, kept)
 
 
-def _decode(source: Source) -> Arrays:
+def _decode(source: DataSource) -> Arrays:
     labels, names = source.labels()
     try:
         images = source.reader.read_images()

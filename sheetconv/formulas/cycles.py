@@ -15,7 +15,7 @@ import numpy as np
 
 from sheetconv.formulas import region
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.grid import Grid
+from sheetconv.formulas.grid import CellIndex
 from sheetconv.formulas.source import Source
 
 _TABLE = 1 << 25
@@ -41,7 +41,7 @@ def on_cycles(source: Source, formulas: Cells) -> list[Area]:
 class _Counts:
     """Numbers of marked cells in rectangles of one sheet: a summed-area table over the rows and columns in use."""
 
-    def __init__(self, grid: Grid, cells: np.ndarray):
+    def __init__(self, grid: CellIndex, cells: np.ndarray):
         keys = grid.keys[grid.owned(cells)]
         self.rows, row = np.unique(keys >> 14, return_inverse=True)
         self.columns, column = np.unique(keys & 16383, return_inverse=True)
@@ -51,7 +51,7 @@ class _Counts:
         np.cumsum(self.table, 1, out=self.table)
 
     @staticmethod
-    def fits(grid: Grid, cells: np.ndarray) -> bool:
+    def fits(grid: CellIndex, cells: np.ndarray) -> bool:
         keys = grid.keys[grid.owned(cells)]
         return len(np.unique(keys >> 14)) * len(np.unique(keys & 16383)) <= _TABLE
 
@@ -239,7 +239,7 @@ class _Tarjan:
             self.low.pop((number, index), None)
 
 
-def _cells_of(grid: Grid, owner: int) -> list[int]:
+def _cells_of(grid: CellIndex, owner: int) -> list[int]:
     area = grid.cells.arrays.get(grid.position(owner)) if grid.cells.arrays else None
     if area is None:
         return [owner]

@@ -14,14 +14,14 @@ import numpy as np
 
 if TYPE_CHECKING:
     from sheetconv.formulas.area import Area
-    from sheetconv.formulas.grids import Grid
+    from sheetconv.formulas.grids import FilledBlock
 
 At = tuple[int, int]
 MOST_READS, MOST_RANKS = 4_000_000, 40_000_000
 Ranks = dict[At, int]
 
 
-def ranks(blocks: Sequence[Grid]) -> list[Ranks]:
+def ranks(blocks: Sequence[FilledBlock]) -> list[Ranks]:
     """For each block the ranks of its cells; empty where no cell depends on another, or where that is not told."""
     found: list[Ranks] = [{} for _ in blocks]
     chosen = _on_chains(blocks)
@@ -43,7 +43,7 @@ def ranks(blocks: Sequence[Grid]) -> list[Ranks]:
     return [ranks_ if len(set(ranks_.values()) - {0}) > 1 else {} for ranks_ in found]
 
 
-def _on_chains(blocks: Sequence[Grid]) -> list[int]:
+def _on_chains(blocks: Sequence[FilledBlock]) -> list[int]:
     """Blocks that may lie on a chain from a block back to itself."""
     by_sheet: dict[str, list[int]] = defaultdict(list)
     for b, block in enumerate(blocks):
@@ -70,7 +70,7 @@ def _on_chains(blocks: Sequence[Grid]) -> list[int]:
 
 
 def _reads(
-    blocks: Sequence[Grid], cells: list[tuple[int, At]], number: dict[tuple[str, int, int], int]
+    blocks: Sequence[FilledBlock], cells: list[tuple[int, At]], number: dict[tuple[str, int, int], int]
 ) -> list[list[int]] | None:
     """For each cell the numbers of the cells that it reads; None where these are too many."""
     found, total = [], 0

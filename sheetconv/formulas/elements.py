@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.naming import Names
+from sheetconv.formulas.naming import CellNames
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.sheet.layout import Place
 
@@ -16,7 +16,7 @@ _WORDS = {"input": "pixel", "parameter": "weight", "activation": "activation"}
 
 
 @dataclass(frozen=True)
-class Element:
+class TensorElement:
     """A tensor's element: `index` without the batch axis where there is one; `role` is pixel, weight or activation."""
 
     layer: str
@@ -37,9 +37,9 @@ class TensorElements:
 
     @cached_property
     def _boxes(self) -> list[tuple[Area, Place]]:
-        return [(Area(p.sheet, *p.box()), p) for p in Names(self.source).places.values()]
+        return [(Area(p.sheet, *p.box()), p) for p in CellNames(self.source).places.values()]
 
-    def element(self, cell: Cell) -> Element | None:
+    def element(self, cell: Cell) -> TensorElement | None:
         """The element in a cell; None for a cell of no tensor."""
         sheet, row, column = cell
         for number, (area, place) in enumerate(self._boxes):
@@ -57,8 +57,8 @@ class TensorElements:
         return self._tables[number]
 
 
-def _element(place: Place, flat: int) -> Element:
+def _element(place: Place, flat: int) -> TensorElement:
     tensor = place.tensor
     index = tuple(int(i) for i in np.unravel_index(flat, tensor.shape or (1,)))
     batch = tensor.kind != "parameter" and len(index) > 1 and tensor.shape[0] == 1
-    return Element(tensor.layer, tensor.name, _WORDS[tensor.kind], index[1:] if batch else index)
+    return TensorElement(tensor.layer, tensor.name, _WORDS[tensor.kind], index[1:] if batch else index)

@@ -16,7 +16,7 @@ import numpy as np
 
 from sheetconv.formulas import references
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.references import FIXED, WHOLE, Cell, Piece, Reading
+from sheetconv.formulas.references import FIXED, WHOLE, Cell, Piece, ReferenceReading
 from sheetconv.xlsx.a1 import COLUMNS, ROWS, column_number
 from sheetconv.xlsx.tokens import is_address, tokens
 
@@ -35,7 +35,7 @@ _AT_ONCE = 1_000_000
 _letters: dict[str, int] = {}
 
 
-class Skeleton(NamedTuple):
+class RelativeFormula(NamedTuple):
     """What remains of a text without its references, understood once for all texts that share it."""
 
     areas: tuple[tuple[tuple[int, ...], int, int], ...] | None
@@ -54,7 +54,7 @@ class Forms:
         self._starts = array("q", [0])
         self.notes: dict[int, tuple[str, ...]] = {}
         self._known: dict[tuple[object, ...], int] = {}
-        self._skeletons: dict[tuple[int, str], Skeleton] = {}
+        self._skeletons: dict[tuple[int, str], RelativeFormula] = {}
 
     def form(self, sheet: int, index: int) -> int:
         """The form of the formula written in the known cell `index` of a sheet."""
@@ -137,7 +137,7 @@ class Forms:
             key = None
         return self._add(reading, key)
 
-    def _add(self, reading: Reading, key: tuple[object, ...] | None = None) -> int:
+    def _add(self, reading: ReferenceReading, key: tuple[object, ...] | None = None) -> int:
         _, row, column = reading.cell
         for area, mask in dict.fromkeys(reading.pieces):
             if not reading.movable:
@@ -232,7 +232,7 @@ def _area(first: list[int], last: list[int]) -> tuple[int, int, int, int, int]:
     return first[1], first[3], last[1], last[3], mask
 
 
-def _skeleton(source: Source, text: str, sheet: int) -> Skeleton:
+def _skeleton(source: Source, text: str, sheet: int) -> RelativeFormula:
     areas: list[tuple[tuple[int, ...], int, int]] = []
     corner, before = 0, "("
     gap, plain = False, True
@@ -249,7 +249,7 @@ def _skeleton(source: Source, text: str, sheet: int) -> Skeleton:
         else:
             plain &= _plain(source, token.kind, token.text, source.sheets[sheet])
         gap, before = False, token.text
-    return Skeleton(tuple(areas) if plain else None, corner)
+    return RelativeFormula(tuple(areas) if plain else None, corner)
 
 
 def _plain(source: Source, kind: str, text: str, sheet: str) -> bool:

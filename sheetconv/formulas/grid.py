@@ -15,7 +15,7 @@ from sheetconv.xlsx.sheet_cells import SheetCells
 MOST_ARRAY_CELLS = 4_000_000
 
 
-class Grid:
+class CellIndex:
     """Cells of one sheet by index.
 
     Attributes:

@@ -18,7 +18,7 @@ import numpy as np
 
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.source import Source
-from sheetconv.formulas.tree import Skeleton, Skeletons
+from sheetconv.formulas.tree import FormulaPattern, Skeletons
 
 At = tuple[int, int]
 MOST_PITCH = 8
@@ -26,7 +26,7 @@ MOST_STEPS, _LARGEST_TILE = 64, 64
 
 
 @dataclass
-class Grid:
+class FilledBlock:
     """Cells of one skeleton on an even lattice.
 
     Attributes:
@@ -44,7 +44,7 @@ class Grid:
     """
 
     sheet: str
-    skeleton: Skeleton
+    skeleton: FormulaPattern
     cells: dict[At, At]
     slots: dict[At, tuple[Area, ...]]
     pitch: tuple[int, int] = (1, 1)
@@ -110,12 +110,12 @@ def _continued(first: tuple[Area, ...], second: tuple[Area, ...]) -> tuple[Area,
     )
 
 
-def all_grids(source: Source, skeletons: Skeletons) -> list[Grid]:
+def all_grids(source: Source, skeletons: Skeletons) -> list[FilledBlock]:
     """The grids of all sheets; one ends where a part of it depends on another (see `sheetconv.formulas.dependence`)."""
     from sheetconv.formulas.dependence import ranks
 
     found = [grid for sheet in source.sheets for grid in _untiled(grids(source, sheet, skeletons))]
-    result: list[Grid] = []
+    result: list[FilledBlock] = []
     for grid, rank in zip(found, ranks(found), strict=True):
         if not rank:
             result.append(grid)
@@ -134,14 +134,14 @@ def all_grids(source: Source, skeletons: Skeletons) -> list[Grid]:
     return result
 
 
-def _untiled(found: list[Grid]) -> list[Grid]:
+def _untiled(found: list[FilledBlock]) -> list[FilledBlock]:
     """Tiles that each repeat what one cell reads (upsampling) as one grid where they fill a rectangle."""
-    tiles: dict[tuple[str, tuple[int, int]], list[Grid]] = defaultdict(list)
+    tiles: dict[tuple[str, tuple[int, int]], list[FilledBlock]] = defaultdict(list)
     for grid in found:
         still = all(grid.fixed(k) for k in range(len(grid.slots[grid.first])))
         if still and 1 < len(grid.cells) <= _LARGEST_TILE and not (grid.spilled or grid.exceptions):
             tiles[grid.skeleton.text, grid.shape].append(grid)
-    merged: dict[int, Grid | None] = {}
+    merged: dict[int, FilledBlock | None] = {}
     for group in tiles.values():
         cells = sorted(at for grid in group for at in grid.cells)
         (r0, c0), (r1, c1) = cells[0], cells[-1]
@@ -151,19 +151,21 @@ def _untiled(found: list[Grid]) -> list[Grid]:
         lattice = {(r, c): (r - r0, c - c0) for r, c in cells}
         first = group[0]
         merged |= {id(g): None for g in group}
-        merged[id(first)] = Grid(first.sheet, first.skeleton, lattice, {at: slots[at] for at in lattice})
+        merged[id(first)] = FilledBlock(
+            first.sheet, first.skeleton, lattice, {at: slots[at] for at in lattice}
+        )
     kept = (merged.get(id(grid), grid) for grid in found)
     return [grid for grid in kept if grid is not None]
 
 
-def grids(source: Source, sheet: str, skeletons: Skeletons) -> list[Grid]:
+def grids(source: Source, sheet: str, skeletons: Skeletons) -> list[FilledBlock]:
     """All formula cells of a sheet as grids, in reading order; a cell on its own is a grid of one.
 
     Raises `LimitError` for formulas that are longer or deeper than spreadsheet programs take.
     """
     groups: dict[tuple[str, At | None], list[At]] = defaultdict(list)
     slots: dict[At, tuple[Area, ...]] = {}
-    kinds: dict[str, Skeleton] = {}
+    kinds: dict[str, FormulaPattern] = {}
     formulas = source.formulas(sheet)
     for at, text in formulas.items():
         anchor = source.anchor((sheet, *at))
@@ -173,7 +175,7 @@ def grids(source: Source, sheet: str, skeletons: Skeletons) -> list[Grid]:
         spilled = anchor[1:] if area and (area[0], area[1]) != (area[2], area[3]) else None
         groups[skeleton.text, spilled].append(at)
     typed = _typed(source, sheet)
-    found: list[Grid] = []
+    found: list[FilledBlock] = []
     for (key, spilled), members in groups.items():
         if spilled is not None:
             found.append(_spilled(sheet, kinds[key], members, slots))
@@ -189,10 +191,12 @@ def _typed(source: Source, sheet: str) -> set[At]:
     return numbers - source.formulas(sheet).keys()
 
 
-def _spilled(sheet: str, skeleton: Skeleton, members: list[At], slots: dict[At, tuple[Area, ...]]) -> Grid:
+def _spilled(
+    sheet: str, skeleton: FormulaPattern, members: list[At], slots: dict[At, tuple[Area, ...]]
+) -> FilledBlock:
     r0, c0 = min(members)
     lattice = {(r, c): (r - r0, c - c0) for r, c in members}
-    return Grid(sheet, skeleton, lattice, {at: slots[at] for at in members}, spilled=True)
+    return FilledBlock(sheet, skeleton, lattice, {at: slots[at] for at in members}, spilled=True)
 
 
 def _pitch(members: Iterable[At]) -> tuple[int, int]:
@@ -214,11 +218,11 @@ def _pitch(members: Iterable[At]) -> tuple[int, int]:
 
 def _split(
     sheet: str,
-    skeleton: Skeleton,
+    skeleton: FormulaPattern,
     members: list[At],
     slots: dict[At, tuple[Area, ...]],
     filled: set[At],
-) -> list[Grid]:
+) -> list[FilledBlock]:
     pitch = _pitch(members)
     parts = []
     for part in _linked(set(members), pitch, filled):
@@ -252,12 +256,12 @@ def _linked(left: set[At], pitch: tuple[int, int], filled: set[At]) -> list[set[
 
 def _even(
     sheet: str,
-    skeleton: Skeleton,
+    skeleton: FormulaPattern,
     part: list[At],
     slots: dict[At, tuple[Area, ...]],
     pitch: tuple[int, int],
     filled: set[At],
-) -> list[Grid]:
+) -> list[FilledBlock]:
     """Split linked cells into those whose slots move evenly; stragglers become grids of their own."""
     r0, c0 = min(r for r, _ in part), min(c for _, c in part)
     place = {at: ((at[0] - r0) // pitch[0], (at[1] - c0) // pitch[1]) for at in part}
@@ -269,7 +273,7 @@ def _even(
         i, j = place[at]
         rests[(bounds[at] - i * down - j * right).tobytes()].append(at)
     groups = sorted(rests.values(), key=len, reverse=True)
-    found: list[Grid] = []
+    found: list[FilledBlock] = []
     for group in groups:
         again = len(group) > 1 and len(groups) > 1
         for piece in _linked(set(group), pitch, filled) if again else [set(group)]:
@@ -290,7 +294,7 @@ def _even(
 _OPPOSITE = {"above": "below", "below": "above", "left": "right", "right": "left"}
 
 
-def _side(piece: Grid, host: Grid) -> str:
+def _side(piece: FilledBlock, host: FilledBlock) -> str:
     """Where a few cells lie in, or along an edge of, a much larger map of the same formula; "" if nowhere."""
     if len(host.cells) < 5 * len(piece.cells):
         return ""
@@ -308,7 +312,7 @@ def _side(piece: Grid, host: Grid) -> str:
     return ""
 
 
-def _breaks_off(piece: Grid, host: Grid) -> bool:
+def _breaks_off(piece: FilledBlock, host: FilledBlock) -> bool:
     """Whether one cell at the end of a filled line goes on like the line but for some of its references."""
     if len(piece.cells) != 1 or len(host.cells) < 4 or min(host.shape) > 1:
         return False
@@ -337,17 +341,19 @@ def _slope(part: list[At], bounds: dict[At, np.ndarray], step: At) -> np.ndarray
 
 def _grid(
     sheet: str,
-    skeleton: Skeleton,
+    skeleton: FormulaPattern,
     part: set[At],
     slots: dict[At, tuple[Area, ...]],
     pitch: tuple[int, int],
-) -> Grid:
+) -> FilledBlock:
     r0, c0 = min(r for r, _ in part), min(c for _, c in part)
     lattice = {(r, c): ((r - r0) // pitch[0], (c - c0) // pitch[1]) for r, c in sorted(part)}
-    return Grid(sheet, skeleton, lattice, {at: slots[at] for at in lattice}, pitch)
+    return FilledBlock(sheet, skeleton, lattice, {at: slots[at] for at in lattice}, pitch)
 
 
-def _note_exceptions(grid: Grid, formulas: dict[At, str], typed: set[At], all_grids: list[Grid]) -> None:
+def _note_exceptions(
+    grid: FilledBlock, formulas: dict[At, str], typed: set[At], all_grids: list[FilledBlock]
+) -> None:
     """Mark the lattice cells inside the block, or at its corners, that hold something else."""
     rows, columns = grid.shape
     if grid.spilled or len(grid.cells) < 3 or len(grid.cells) < 0.6 * rows * columns:

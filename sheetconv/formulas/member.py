@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.tree import Apply, Node, Number, Slot
+from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot
 
 _WHOLE = {
     "SUM",
@@ -60,7 +60,7 @@ def member(node: Node, slots: list[Area], row: int, column: int) -> Node:
         return products[0] if inner == 1 else Apply("+", tuple(products))
     if node.name == "{}":
         line = node.of[min(row, len(node.of) - 1)]
-        return line.of[min(column, len(line.of) - 1)] if isinstance(line, Apply) else Number(0.0)
+        return line.of[min(column, len(line.of) - 1)] if isinstance(line, Apply) else NumberNode(0.0)
     return Apply(node.name, tuple(member(n, slots, row, column) for n in node.of))
 
 

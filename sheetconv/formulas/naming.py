@@ -17,7 +17,7 @@ import numpy as np
 from sheetconv.errors import WorkbookError
 from sheetconv.formulas import region
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.grid import Grid
+from sheetconv.formulas.grid import CellIndex
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.graph.tensor import Tensor
 from sheetconv.sheet.layout import Place
@@ -27,7 +27,7 @@ _FORMULA = 50
 
 
 @dataclass(frozen=True)
-class Part:
+class NamedPart:
     """A rectangle of cells that are one thing.
 
     Attributes:
@@ -67,7 +67,7 @@ class _Plane:
     index: tuple[int, ...]
 
 
-class Names:
+class CellNames:
     """Names for areas of one workbook."""
 
     def __init__(self, source: Source):
@@ -86,13 +86,13 @@ class Names:
         """Whether the workbook has a manifest."""
         return bool(self.places)
 
-    def parts(self, area: Area) -> list[Part]:
+    def parts(self, area: Area) -> list[NamedPart]:
         """An area cut along the tensors' planes and margins, in sheet order; the parts cover it, disjoint."""
         planes, boxes = self._planes.get(area.sheet, ([], region.EMPTY))
         if not planes:
             return [self._other(area)]
         left = np.array([area[1:]], np.int64)
-        found: list[Part] = []
+        found: list[NamedPart] = []
         for margin in (False, True):
             for number in self._hit(planes, boxes, left, margin):
                 plane = planes[number]
@@ -131,12 +131,12 @@ class Names:
         hit = (around[:, 0] <= r1) & (around[:, 2] >= r0) & (around[:, 1] <= c1) & (around[:, 3] >= c0)
         yield from np.flatnonzero(hit).tolist()
 
-    def _part(self, area: Area, plane: _Plane, box: np.ndarray, margin: bool) -> Part:
+    def _part(self, area: Area, plane: _Plane, box: np.ndarray, margin: bool) -> NamedPart:
         tensor = plane.tensor
         where = "" if margin else _where(area, plane, (int(box[0]), int(box[1])))
-        return Part(area, "padding" if margin else role(tensor), tensor.layer, tensor.name, where)
+        return NamedPart(area, "padding" if margin else role(tensor), tensor.layer, tensor.name, where)
 
-    def _other(self, area: Area) -> Part:
+    def _other(self, area: Area) -> NamedPart:
         """Cells that belong to no tensor, by what they hold."""
         grid = self.source.grid(self.source.number(area.sheet))
         if area.size == 1:
@@ -144,14 +144,14 @@ class Names:
         inside = grid.inside(area[1:])
         inside = inside[grid.filled[inside]]
         if not len(inside):
-            return Part(area, "blank")
+            return NamedPart(area, "blank")
         computed, missing = int((grid.owner[inside] >= 0).sum()), area.size - len(inside)
         blank = f"{missing:,} blank" if missing else ""
         if computed == len(inside):
             text = self._formula((area.sheet, *grid.position(int(inside[0]))))
-            return Part(area, "formulas", where=f"{text}, {blank}" if blank else text)
+            return NamedPart(area, "formulas", where=f"{text}, {blank}" if blank else text)
         if computed:
-            return Part(
+            return NamedPart(
                 area,
                 "mixed",
                 where=f"{computed:,} formulas, {len(inside) - computed:,} typed{', ' * bool(blank)}{blank}",
@@ -159,23 +159,23 @@ class Names:
         known = grid.cells.numbers_at(grid.listed_many(inside))
         texts = int(np.isnan(known).sum())
         if texts == len(known):
-            return Part(area, "text", where=blank)
+            return NamedPart(area, "text", where=blank)
         said = ", ".join(filter(None, (f"{texts:,} texts" if texts else "", blank)))
-        return Part(area, "numbers", where=said)
+        return NamedPart(area, "numbers", where=said)
 
-    def _cell(self, area: Area, grid: Grid) -> Part:
+    def _cell(self, area: Area, grid: CellIndex) -> NamedPart:
         """One cell (a long trace has a million of them, so without arrays)."""
         key = (area.row0 << 14) | area.column0
         index = bisect_left(grid.view, key)
         if index == len(grid.view) or grid.view[index] != key or not grid.filled[index]:
-            return Part(area, "blank")
+            return NamedPart(area, "blank")
         if grid.owner[index] >= 0:
-            return Part(area, "formula", where=self._formula(area[:3]))
+            return NamedPart(area, "formula", where=self._formula(area[:3]))
         value = grid.cells.value(area.row0, area.column0)
         return (
-            Part(area, "text", where=repr(value)[:_FORMULA])
+            NamedPart(area, "text", where=repr(value)[:_FORMULA])
             if isinstance(value, str)
-            else Part(area, "number")
+            else NamedPart(area, "number")
         )
 
     def _formula(self, cell: Cell) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from sheetconv.errors import LimitError
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.source import Cell, Source
-from sheetconv.formulas.tree import Apply, Node, Number, Skeletons, Slot, Text
+from sheetconv.formulas.tree import Apply, Node, NumberNode, Skeletons, Slot, TextNode
 
 Form = tuple[Any, ...]
 
@@ -66,9 +66,9 @@ class Normal:
 
 def _form(node: Node, slots: tuple[Area, ...]) -> Form:
     match node:
-        case Number(value):
+        case NumberNode(value):
             return "number", value
-        case Text(value):
+        case TextNode(value):
             return "text", value
         case Slot(index):
             return "cells", *slots[index]
@@ -136,7 +136,7 @@ def _factored(node: Node, slots: tuple[Area, ...]) -> tuple[float, Form | None]:
     waiting = [node]
     while waiting:
         here = waiting.pop()
-        if isinstance(here, Number):
+        if isinstance(here, NumberNode):
             constant *= here.value
         elif isinstance(here, Apply) and here.name == "*":
             waiting += here.of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sheetconv.formulas.tree import Apply, Node, Number, Slot, Unreadable, parsed
+from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot, Unreadable, parsed
 from sheetconv.xlsx.tokens import Token, box, is_address
 
 _SIZES = {"ROW", "COLUMN", "ROWS", "COLUMNS"}
@@ -29,7 +29,7 @@ def whole_number(tokens: Sequence[Token], cell: tuple[str, int, int]) -> int | N
 
 
 def _number(node: Node, slots: list[Bounds], cell: tuple[str, int, int]) -> float | None:
-    if isinstance(node, Number):
+    if isinstance(node, NumberNode):
         return node.value
     if not isinstance(node, Apply):
         return None

@@ -51,7 +51,7 @@ Pieces = list[Piece]
 
 
 @dataclass
-class Frame:
+class LambdaFrame:
     """An open bracket: the function before it ("" for a plain one), its arguments so far."""
 
     function: str = ""
@@ -70,7 +70,7 @@ class Frame:
 
 
 @dataclass
-class Reading:
+class ReferenceReading:
     """What reading a formula gave.
 
     Attributes:
@@ -88,17 +88,17 @@ class Reading:
     known_names: dict[tuple[str, str], Pieces] = field(default_factory=dict)
 
 
-def read(source: Source, text: str, cell: Cell) -> Reading:
+def read(source: Source, text: str, cell: Cell) -> ReferenceReading:
     """Read the formula `text` as it stands in `cell`."""
-    reading = Reading(cell)
+    reading = ReferenceReading(cell)
     _Evaluator(source, reading).run(text)
     return reading
 
 
 class _Evaluator:
-    def __init__(self, source: Source, reading: Reading, shifted: bool = False):
+    def __init__(self, source: Source, reading: ReferenceReading, shifted: bool = False):
         self.source, self.reading, self.shifted = source, reading, shifted
-        self.frames = [Frame()]
+        self.frames = [LambdaFrame()]
         self.tokens: list[Token] = []
         self.at = 0
 
@@ -131,9 +131,9 @@ class _Evaluator:
         else:
             self._operand(self._pieces(token))
 
-    def _mark(self, text: str, frame: Frame) -> None:
+    def _mark(self, text: str, frame: LambdaFrame) -> None:
         if text in "({":
-            self.frames.append(Frame())
+            self.frames.append(LambdaFrame())
         elif text in ")}":
             self._close()
         elif text in ",;":
@@ -152,7 +152,7 @@ class _Evaluator:
             self.reading.notes.append(f"{short} names its cells only when it is computed: untraceable")
         elif self.source.has_name(token.text[:-1], self.reading.cell[0]):  # a LAMBDA with a name
             self._commit(self._name(Token("name", token.text[:-1], token.sheet)) or [])
-        self.frames.append(Frame(short, starts=[self.at + 1]))
+        self.frames.append(LambdaFrame(short, starts=[self.at + 1]))
 
     def _close(self) -> None:
         if len(self.frames) == 1:
@@ -169,7 +169,7 @@ class _Evaluator:
             result = [self._spilled(p) for p in result]
         self._operand(result or None)
 
-    def _argument(self, frame: Frame) -> None:
+    def _argument(self, frame: LambdaFrame) -> None:
         found = self._finish(frame)
         gives = _GIVES_REFERENCE.get(frame.function)
         if frame.variable and frame.function == "LET" and frame.argument % 2:
@@ -182,7 +182,7 @@ class _Evaluator:
         frame.argument += 1
         frame.starts.append(self.at + 1)
 
-    def _one_cell(self, frame: Frame, piece: Piece) -> Pieces:
+    def _one_cell(self, frame: LambdaFrame, piece: Piece) -> Pieces:
         """The cell that INDEX picks where its position follows from the formula's own place, by ROW() and the like."""
         from sheetconv.formulas.places import whole_number
 
@@ -214,7 +214,7 @@ class _Evaluator:
                 frame.meet = frame.span if frame.meet is None else self._met(frame.meet, frame.span)
             frame.span = pieces
 
-    def _finish(self, frame: Frame) -> Pieces:
+    def _finish(self, frame: LambdaFrame) -> Pieces:
         """The reference that ends here; the frame is ready for the next one."""
         found = frame.span or []
         if frame.meet is not None:
@@ -323,7 +323,7 @@ class _Evaluator:
     def _body(self, key: str, scope: str, text: str) -> Pieces:
         """What a name stands for; read once for each formula, however often names use it."""
         outer = self.reading
-        inner = Reading(outer.cell, names=(*outer.names, key), known_names=outer.known_names)
+        inner = ReferenceReading(outer.cell, names=(*outer.names, key), known_names=outer.known_names)
         _Evaluator(self.source, inner, shifted=True).run(text)
         pieces = list(dict.fromkeys(inner.pieces))
         outer.notes += [n for n in dict.fromkeys(inner.notes) if n not in outer.notes]

@@ -12,12 +12,12 @@ import numpy as np
 
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.forms import Forms
-from sheetconv.formulas.grid import Grid
+from sheetconv.formulas.grid import CellIndex
 from sheetconv.formulas.references import Cell
-from sheetconv.formulas.tables import Table, read_tables
+from sheetconv.formulas.tables import StructuredTable, read_tables
 from sheetconv.xlsx.cells import Book, SheetCells
 
-__all__ = ["Cell", "References", "Source", "Table"]
+__all__ = ["Cell", "References", "Source", "StructuredTable"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Source:
         self._names = {name.lower(): text for name, text in self.book.defined_names.items()}
         self._local = {(s, n.lower()): t for (s, n), t in self.book.local_names.items()}
         self._formulas: dict[str, dict[tuple[int, int], str]] = {}
-        self._grids: dict[int, Grid] = {}
+        self._grids: dict[int, CellIndex] = {}
         self.forms = Forms(self)
 
     def __enter__(self) -> Self:
@@ -64,10 +64,10 @@ class Source:
         """A sheet's place among `sheets`."""
         return self._numbers[sheet]
 
-    def grid(self, sheet: int) -> Grid:
+    def grid(self, sheet: int) -> CellIndex:
         """The known cells of a sheet, given by its number."""
         if sheet not in self._grids:
-            self._grids[sheet] = Grid(self.cells(self.sheets[sheet]))
+            self._grids[sheet] = CellIndex(self.cells(self.sheets[sheet]))
         return self._grids[sheet]
 
     def formulas(self, sheet: str) -> dict[tuple[int, int], str]:
@@ -189,7 +189,7 @@ class Source:
                 found.append(package.external_target(relations.get(identity, ("", ""))[1]))
         return found
 
-    def table(self, name: str, cell: Cell) -> Table | None:
+    def table(self, name: str, cell: Cell) -> StructuredTable | None:
         """A table by name; without a name, the one around a cell."""
         if name:
             return self.tables.get(name.lower())
@@ -197,6 +197,6 @@ class Source:
         return next((t for t in self.tables.values() if t.area.meet(here)), None)
 
     @cached_property
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> dict[str, StructuredTable]:
         """Structured tables by lower-case name."""
         return read_tables(self.book)

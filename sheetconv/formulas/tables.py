@@ -17,7 +17,7 @@ _PARTS = ("#all", "#headers", "#totals", "#data", "#this row")
 
 
 @dataclass(frozen=True)
-class Table:
+class StructuredTable:
     """A structured table: its whole area, header and totals rows, and column names in order."""
 
     area: Area
@@ -27,14 +27,14 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Part:
+class TablePart:
     """What a reference picks from a table: rows by keyword, column names (a span from first to last)."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
 
 
-def read_tables(book: Book) -> dict[str, Table]:
+def read_tables(book: Book) -> dict[str, StructuredTable]:
     """All tables of a workbook by lower-case name. Raises `WorkbookError` for a damaged one."""
     found = {}
     for sheet in book.sheet_names:
@@ -45,7 +45,7 @@ def read_tables(book: Book) -> dict[str, Table]:
     return found
 
 
-def _read(book: Book, sheet: str, part: str) -> tuple[str, Table]:
+def _read(book: Book, sheet: str, part: str) -> tuple[str, StructuredTable]:
     elements = book.package.elements(part)
     root = next((e.attributes for e in elements if e.name == "table"), {})
     columns = tuple(_plain(e.attributes.get("name", "")) for e in elements if e.name == "tableColumn")
@@ -56,27 +56,27 @@ def _read(book: Book, sheet: str, part: str) -> tuple[str, Table]:
         raise WorkbookError(f"{book.path}: the table {part} is damaged ({error})") from error
     if not (0 <= headers <= 1 and 0 <= totals <= 1 and headers + totals <= area.row1 - area.row0 + 1):
         raise WorkbookError(f"{book.path}: the table {part} has more header rows than rows; it is damaged")
-    return root.get("displayName") or root.get("name") or "", Table(area, headers, totals, columns)
+    return root.get("displayName") or root.get("name") or "", StructuredTable(area, headers, totals, columns)
 
 
 def _plain(name: str) -> str:
     return _CODED.sub(lambda m: chr(int(m[1], 16)), name)
 
 
-def parse_part(text: str) -> Part | None:
+def parse_part(text: str) -> TablePart | None:
     """What stands in brackets behind a table's name, brackets included; None where it makes no sense."""
     inside = text.strip()[1:-1].strip()
     rows: tuple[str, ...] = ()
     if inside.startswith("@"):
         rows, inside = ("#this row",), inside[1:].strip()
     if not inside:
-        return Part(rows, ())
+        return TablePart(rows, ())
     items = [inside] if not inside.startswith("[") else _items(inside)
     if items is None:
         return None
     keywords = [i.strip().lower() for i in items if i.strip().startswith("#")]
     columns = tuple(_ESCAPED.sub(r"\1", i) for i in items if not i.strip().startswith("#"))
-    return Part(rows + tuple(keywords), columns) if set(keywords) <= set(_PARTS) else None
+    return TablePart(rows + tuple(keywords), columns) if set(keywords) <= set(_PARTS) else None
 
 
 def _items(text: str) -> list[str] | None:
@@ -86,7 +86,7 @@ def _items(text: str) -> list[str] | None:
     return [m["item"] for m in found if m["item"] is not None]
 
 
-def areas(table: Table, part: Part, row: int) -> tuple[list[Area], str]:
+def areas(table: StructuredTable, part: TablePart, row: int) -> tuple[list[Area], str]:
     """Cells of a part of a table, as seen from a formula in `row`; a text says what is missing, if anything."""
     area, lower = table.area, [c.strip().lower() for c in table.columns]
     unknown = [c for c in part.columns if c.strip().lower() not in lower]

@@ -27,14 +27,14 @@ _DEEPEST_NAMES = 16
 
 
 @dataclass(frozen=True)
-class Number:
+class NumberNode:
     """A number written in the formula (TRUE and FALSE are 1 and 0)."""
 
     value: float
 
 
 @dataclass(frozen=True)
-class Text:
+class TextNode:
     """A text in quotation marks, or anything else that no number comes from (an error value)."""
 
     value: str
@@ -68,7 +68,7 @@ class Lambda:
     body: Node
 
 
-Node = Union[Number, Text, Slot, Apply, "Variable", "Lambda"]
+Node = Union[NumberNode, TextNode, Slot, Apply, "Variable", "Lambda"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Unreadable(Exception):
 
 
 @dataclass
-class Skeleton:
+class FormulaPattern:
     """What cells filled from one another have in common: the text with ``§`` for each reference."""
 
     text: str
@@ -103,12 +103,12 @@ class Skeletons:
 
     def __init__(self, source: Source):
         self.source = source
-        self._known: dict[str, Skeleton] = {}
+        self._known: dict[str, FormulaPattern] = {}
         self._names = {name.lower(): text for name, text in source.book.defined_names.items()}
         self._local = {(s, n.lower()): text for (s, n), text in source.book.local_names.items()}
         self._sheets = {name.lower(): name for name in source.sheets}
 
-    def split(self, cell: Cell, formula: str) -> tuple[Skeleton, tuple[Area, ...]]:
+    def split(self, cell: Cell, formula: str) -> tuple[FormulaPattern, tuple[Area, ...]]:
         """The skeleton of a cell's formula and the areas in its slots.
 
         Names are read for what they stand for: a fixed area is a slot, any other formula (a constant, a LAMBDA)
@@ -134,7 +134,7 @@ class Skeletons:
             slots.append(area)
         key = "".join(text)
         if key not in self._known:
-            self._known[key] = Skeleton(key, tuple(pieces))
+            self._known[key] = FormulaPattern(key, tuple(pieces))
         try:
             self._known[key].tree  # noqa: B018  (so that a bottomless formula is reported with its cell)
         except LimitError as error:
@@ -287,7 +287,7 @@ class _Parser:
         if self.take(":"):
             node = Apply(":", (node, self.called(self.operand())))
         while self.take("%"):
-            node = Apply("*", (node, Number(0.01)))
+            node = Apply("*", (node, NumberNode(0.01)))
         return Apply("-", (node,)) if negative else node
 
     def called(self, node: Node) -> Node:
@@ -306,11 +306,11 @@ class _Parser:
         if piece.kind == "number":
             return _number(piece.text)
         if piece.kind == "string":
-            return Text(piece.text[1:-1])
+            return TextNode(piece.text[1:-1])
         if piece.kind == "error":
-            return Text(piece.text)
+            return TextNode(piece.text)
         if piece.kind == "name" and piece.text.upper() in ("TRUE", "FALSE"):
-            return Number(float(piece.text.upper() == "TRUE"))
+            return NumberNode(float(piece.text.upper() == "TRUE"))
         if piece.kind == "function":
             return _meant(_plain_name(piece.text), self.arguments())
         if piece.kind in ("name", "area") and is_name(piece) and piece.sheet is None:
@@ -330,7 +330,7 @@ class _Parser:
             return ()
         while True:
             if self.peek() in (",", ";", ")"):
-                found.append(Number(0.0))  # an argument left out
+                found.append(NumberNode(0.0))  # an argument left out
             else:
                 found.append(self.comparison())
             if self.take(")"):
@@ -355,9 +355,9 @@ def parsed(pieces: Sequence[Token | int]) -> Node:
     return _Parser(tuple(pieces)).parse()
 
 
-def _number(text: str) -> Number:
+def _number(text: str) -> NumberNode:
     try:
-        return Number(float(text))
+        return NumberNode(float(text))
     except ValueError as error:
         raise Unreadable(f"{text!r} is no number") from error
 

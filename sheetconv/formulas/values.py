@@ -11,7 +11,7 @@ import numpy as np
 from sheetconv.errors import EngineError, LimitError
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.source import Source
-from sheetconv.formulas.tree import Apply, Node, Number, Slot
+from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot
 from sheetconv.xlsx.cells import Value, numbers
 
 MOST_CELLS = 100_000
@@ -102,7 +102,7 @@ def evaluate(node: Node, slots: Sequence[Area], values: Values) -> Array:
 
     Blank cells and texts are NaN in ranges, which sums pass over, and 0 in arithmetic. Raises `Unknown`.
     """
-    if isinstance(node, Number):
+    if isinstance(node, NumberNode):
         return np.array([[node.value]])
     if isinstance(node, Slot):
         return values.block(slots[node.index])

@@ -12,13 +12,13 @@ from math import gcd
 
 import numpy as np
 
-from sheetconv.graph.index import Constant, Index, Lookup, Operation, Var, binary
+from sheetconv.graph.index import Constant, Index, IndexOperation, Lookup, Var, binary
 
 _Key = tuple[object, ...]
 
 
 @dataclass
-class _Sum:
+class _AffineSum:
     """constant + Σ factor · atom; atoms by a key that is equal for equal expressions."""
 
     constant: int
@@ -46,7 +46,7 @@ def bounds(index: Index) -> tuple[int, int]:
     return _bounds(_sum(index))
 
 
-def _bounds(total: _Sum) -> tuple[int, int]:
+def _bounds(total: _AffineSum) -> tuple[int, int]:
     low = high = total.constant
     for factor, atom in total.terms.values():
         a, b = _atom_bounds(atom)
@@ -61,7 +61,7 @@ def _atom_bounds(atom: Index) -> tuple[int, int]:
     if isinstance(atom, Lookup):
         table = np.asarray(atom.table)
         return int(table.min()), int(table.max())
-    assert isinstance(atom, Operation)
+    assert isinstance(atom, IndexOperation)
     (a, b), (c, d) = bounds(atom.left), bounds(atom.right)
     match atom.operator:
         case "//" if c > 0:
@@ -78,33 +78,33 @@ def _atom_bounds(atom: Index) -> tuple[int, int]:
     return 0, 1  # comparisons
 
 
-def _single(atom: Index, key: _Key) -> _Sum:
-    return _Sum(0, {key: (1, atom)})
+def _single(atom: Index, key: _Key) -> _AffineSum:
+    return _AffineSum(0, {key: (1, atom)})
 
 
-def _scaled(total: _Sum, factor: int) -> _Sum:
+def _scaled(total: _AffineSum, factor: int) -> _AffineSum:
     if not factor:
-        return _Sum(0, {})
-    return _Sum(total.constant * factor, {k: (f * factor, a) for k, (f, a) in total.terms.items()})
+        return _AffineSum(0, {})
+    return _AffineSum(total.constant * factor, {k: (f * factor, a) for k, (f, a) in total.terms.items()})
 
 
-def _joined(a: _Sum, b: _Sum) -> _Sum:
+def _joined(a: _AffineSum, b: _AffineSum) -> _AffineSum:
     terms = dict(a.terms)
     for key, (factor, atom) in b.terms.items():
         combined = terms.pop(key, (0, atom))[0] + factor
         if combined:
             terms[key] = (combined, atom)
-    return _Sum(a.constant + b.constant, terms)
+    return _AffineSum(a.constant + b.constant, terms)
 
 
-def _sum(index: Index) -> _Sum:
+def _sum(index: Index) -> _AffineSum:
     if isinstance(index, Constant):
-        return _Sum(index.value, {})
+        return _AffineSum(index.value, {})
     if isinstance(index, Var):
-        return _Sum(0, {}) if index.size == 1 else _single(index, ("var", id(index)))
+        return _AffineSum(0, {}) if index.size == 1 else _single(index, ("var", id(index)))
     if isinstance(index, Lookup):
         return _table(index)
-    assert isinstance(index, Operation)
+    assert isinstance(index, IndexOperation)
     left, right = _sum(index.left), _sum(index.right)
     match index.operator:
         case "+":
@@ -122,32 +122,32 @@ def _sum(index: Index) -> _Sum:
     return _atom(index.operator, left, right)
 
 
-def _atom(operator: str, left: _Sum, right: _Sum) -> _Sum:
+def _atom(operator: str, left: _AffineSum, right: _AffineSum) -> _AffineSum:
     atom = binary(operator, left.index(), right.index())
     if isinstance(atom, Constant):
-        return _Sum(atom.value, {})
+        return _AffineSum(atom.value, {})
     return _single(atom, (operator, _key(left), _key(right)))
 
 
-def _key(total: _Sum) -> _Key:
+def _key(total: _AffineSum) -> _Key:
     return (total.constant, frozenset((k, f) for k, (f, _) in total.terms.items()))
 
 
-def _table(index: Lookup) -> _Sum:
+def _table(index: Lookup) -> _AffineSum:
     at = _sum(index.at)
     table = np.asarray(index.table, dtype=np.int64)
     if not at.terms:
-        return _Sum(int(table[at.constant]), {})
+        return _AffineSum(int(table[at.constant]), {})
     steps = np.diff(table)
     if len(table) > 1 and (steps == steps[0]).all():  # an even table is a straight line
-        return _joined(_Sum(int(table[0]), {}), _scaled(at, int(steps[0])))
+        return _joined(_AffineSum(int(table[0]), {}), _scaled(at, int(steps[0])))
     return _single(Lookup(table, at.index()), ("table", table.tobytes(), _key(at)))
 
 
-def _divided(total: _Sum, period: int) -> tuple[_Sum, _Sum]:
+def _divided(total: _AffineSum, period: int) -> tuple[_AffineSum, _AffineSum]:
     """(whole, rest) with total = whole · period + rest."""
-    whole = _Sum(total.constant // period, {})
-    rest = _Sum(total.constant % period, {})
+    whole = _AffineSum(total.constant // period, {})
+    rest = _AffineSum(total.constant % period, {})
     for key, (factor, atom) in total.terms.items():
         if factor % period == 0:
             whole.terms[key] = (factor // period, atom)
@@ -156,7 +156,7 @@ def _divided(total: _Sum, period: int) -> tuple[_Sum, _Sum]:
     return whole, rest
 
 
-def _fine(rest: _Sum, period: int) -> tuple[int, _Sum, _Sum]:
+def _fine(rest: _AffineSum, period: int) -> tuple[int, _AffineSum, _AffineSum]:
     """(grain, coarse, fine): rest = grain · coarse + fine with 0 ≤ fine < grain, where such a grain divides the period."""
     factors = sorted({abs(f) for f, _ in rest.terms.values()}, reverse=True)
     for candidate in factors:
@@ -167,30 +167,30 @@ def _fine(rest: _Sum, period: int) -> tuple[int, _Sum, _Sum]:
         low, high = _bounds(fine)
         if low >= 0 and high < grain:
             return grain, coarse, fine
-    return 1, rest, _Sum(0, {})
+    return 1, rest, _AffineSum(0, {})
 
 
-def _quotient(total: _Sum, period: int) -> _Sum:
+def _quotient(total: _AffineSum, period: int) -> _AffineSum:
     whole, rest = _divided(total, period)
     low, high = _bounds(rest)
     if low // period == high // period:
-        return _joined(whole, _Sum(low // period, {}))
+        return _joined(whole, _AffineSum(low // period, {}))
     grain, coarse, _ = _fine(rest, period)
     if grain == period:
         return _joined(whole, coarse)
     if grain > 1:
         return _joined(whole, _quotient(coarse, period // grain))
-    return _joined(whole, _atom("//", rest, _Sum(period, {})))
+    return _joined(whole, _atom("//", rest, _AffineSum(period, {})))
 
 
-def _remainder(total: _Sum, period: int) -> _Sum:
+def _remainder(total: _AffineSum, period: int) -> _AffineSum:
     _, rest = _divided(total, period)
     low, high = _bounds(rest)
     if low // period == high // period:
-        return _joined(rest, _Sum(-(low // period) * period, {}))
+        return _joined(rest, _AffineSum(-(low // period) * period, {}))
     grain, coarse, fine = _fine(rest, period)
     if grain == period:
         return fine
     if grain > 1:
         return _joined(_scaled(_remainder(coarse, period // grain), grain), fine)
-    return _atom("%", rest, _Sum(period, {}))
+    return _atom("%", rest, _AffineSum(period, {}))

@@ -132,7 +132,7 @@ class Constant(Index):
 
 
 @dataclass(frozen=True, eq=False)
-class Operation(Index):
+class IndexOperation(Index):
     """Two indices joined by one of the operators above."""
 
     operator: str
@@ -202,7 +202,7 @@ def binary(operator: str, left: IndexLike, right: IndexLike) -> Index:
             return b
         if operator == "*" and a.value == 0:
             return a
-    return Operation(operator, a, b)
+    return IndexOperation(operator, a, b)
 
 
 def minimum(left: IndexLike, right: IndexLike) -> Index:
@@ -226,10 +226,10 @@ def split(index: Index, window: Iterable[Var]) -> tuple[Index, Index]:
         return index, Constant(0)
     if used <= inside:
         return Constant(0), index
-    if isinstance(index, Operation) and index.operator in "+-":
+    if isinstance(index, IndexOperation) and index.operator in "+-":
         left, right = split(index.left, inside), split(index.right, inside)
         return tuple(binary(index.operator, a, b) for a, b in zip(left, right, strict=True))  # type: ignore[return-value]
-    if isinstance(index, Operation) and index.operator == "*":
+    if isinstance(index, IndexOperation) and index.operator == "*":
         for factor, other in ((index.left, index.right), (index.right, index.left)):
             if isinstance(factor, Constant):
                 outer, inner = split(other, inside)

@@ -33,7 +33,7 @@ def expression(data: Any, axes: Sequence[Var], tensors: Mapping[str, Tensor]) ->
 
     Raises ValueError, KeyError or TypeError for anything that `plain` does not write.
     """
-    found = _Reader(axes, tensors).value(data)
+    found = _PlainReader(axes, tensors).value(data)
     if not isinstance(found, Expr):
         raise ValueError("not an expression")
     return found
@@ -69,12 +69,12 @@ class _Writer:
                 return value
             case indices.Lookup(table, at):
                 return ["[]", table.tolist(), self.index(at)]
-            case indices.Operation(operator, left, right):
+            case indices.IndexOperation(operator, left, right):
                 return [operator, self.index(left), self.index(right)]
         raise TypeError(f"not an index: {index!r}")
 
 
-class _Reader:
+class _PlainReader:
     def __init__(self, axes: Sequence[Var], tensors: Mapping[str, Tensor]):
         self.axes, self.tensors = axes, tensors
         self.windows: dict[str, Var] = {}
@@ -106,7 +106,7 @@ class _Reader:
         operator, left, right = data
         if operator not in indices._OPERATORS:
             raise ValueError(f"no operator {operator!r}")
-        return indices.Operation(operator, self.index(left), self.index(right))
+        return indices.IndexOperation(operator, self.index(left), self.index(right))
 
     def variable(self, name: str) -> Var:
         if name.startswith("a"):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sheetconv.inspect.recover.prove import Report as Recovered
+    from sheetconv.inspect.recover.prove import RecoveryReport as Recovered
     from sheetconv.prove.verify import Report
 
 

@@ -17,7 +17,7 @@ from sheetconv.sheet.layout import Place
 ACROSS = 5
 
 
-class Digits(Page):
+class DigitsPage(Page):
     """A sheet of images, five in a row, with their captions; left out where there is one image only."""
 
     kind: ClassVar[str] = "digits"
@@ -56,7 +56,7 @@ def offer_images(maker: Maker) -> Tensor | None:
     Nothing where the workbook has no page of images.
     """
     draft = maker.draft
-    if draft.choice is not None or not any(page.kind == Digits.kind for page in draft.pages):
+    if draft.choice is not None or not any(page.kind == DigitsPage.kind for page in draft.pages):
         return None
     draft.choice = maker.stored("choice", np.ones(1), kind="input")
     draft.images = maker.stored("images", draft.stack(), kind="input", signed=False)

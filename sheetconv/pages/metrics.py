@@ -22,7 +22,7 @@ _WIDE = 4
 MUTED = "#52606D"
 
 
-class Metrics(Page):
+class MetricsPage(Page):
     """The weighted mean of a metric over batches, and the lesson's accuracy of 0.45."""
 
     kind: ClassVar[str] = "metrics"

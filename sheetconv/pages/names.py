@@ -21,7 +21,7 @@ _FILLS = ("#FFE3E3", "#D3F9D8", "#D0EBFF", "#FFF3BF")
 _ORDERS = {"nchw": (0, 1, 2, 3), "nhwc": (0, 2, 3, 1)}
 
 
-class Names(Page):
+class NamesPage(Page):
     """Channels first and channels last."""
 
     kind: ClassVar[str] = "names"

@@ -157,7 +157,7 @@ class Optimiser(Page):
         x, y = (problem.cells[key][0] for key in ("x", "y"))
         return self._descend(problem, self.options["start"], lambda row, w: self._squares(row, w, x, y))
 
-    def _squares(self, row: Row, w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def _squares(self, row: StepRow, w: Tensor, x: Tensor, y: Tensor) -> Tensor:
         a, b, xt, yt = Scalar(w, 0), Scalar(w, 1), Scalar(x, row.number), Scalar(y, row.number)
         line = op("add.Tensor", op("mul.Tensor", a.value, xt.value), b.value)
         error = row.made(
@@ -176,7 +176,7 @@ class Optimiser(Page):
         """(k₁·w₁² + k₂·w₂²) / 2 with two very different slopes k."""
         return self._descend(Descent("valley", self.column), self.options["valley_start"], self._bowl)
 
-    def _bowl(self, row: Row, w: Tensor) -> Tensor:
+    def _bowl(self, row: StepRow, w: Tensor) -> Tensor:
         k = self.slopes
         parts = op("div.Scalar", op("mul.Tensor", k, op("mul.Tensor", w, w)), 2.0)
         one, two = ((k.at(i) * w.at(i) * w.at(i)) for i in (0, 1))
@@ -184,7 +184,7 @@ class Optimiser(Page):
         return row.made("g", 2, lambda t: k.at(*t.axes) * w.at(*t.axes), op("mul.Tensor", k, w))
 
     def _descend(
-        self, problem: Descent, start: FloatArray, gradient: Callable[[Row, Tensor], Tensor]
+        self, problem: Descent, start: FloatArray, gradient: Callable[[StepRow, Tensor], Tensor]
     ) -> Descent:
         """Every step of a problem; the row after the last shows where it ends."""
         w = self.stored(f"{problem.name} start", start, kind="input")
@@ -196,7 +196,7 @@ class Optimiser(Page):
         for key, tensor in before.items():
             problem.cells[key] = [tensor]
         for number in range(self.options["steps"]):
-            row = Row(self, problem, number)
+            row = StepRow(self, problem, number)
             g = gradient(row, before["w"])
             step = Step(number, self._settings(number), row.update)
             self.update.step(step, before["w"], g, before)
@@ -294,7 +294,7 @@ class Optimiser(Page):
 
 
 @dataclass(frozen=True)
-class Row:
+class StepRow:
     """One row of a problem's table: it makes tensors and appends them to the columns."""
 
     page: Optimiser

@@ -22,7 +22,7 @@ _CHART = (26, 14)  # columns and rows of a chart
 _MISTAKE = 30  # columns from one mistaken image to the next
 
 
-class Run(Page):
+class RunPage(Page):
     """The page of a run; left out of workbooks that are not made from one."""
 
     kind: ClassVar[str] = "run"

@@ -21,7 +21,7 @@ from sheetconv.sheet.draft import Draft
 from sheetconv.sheet.formula import Printer
 from sheetconv.sheet.frame import LEFT, TEXT, TOP, Frame, fill
 from sheetconv.sheet.layout import Place
-from sheetconv.sheet.stream import Block, BulkSheet
+from sheetconv.sheet.stream import BulkSheet, WrittenBlock
 from sheetconv.sheet.style import HEADING, INK, LINK, Box, Styles, colour, pattern
 from sheetconv.sheet.text import Bytes
 from sheetconv.xlsx.address import area, cell, quoted
@@ -231,7 +231,7 @@ class Canvas:
             if (down, across) != (1, 1):
                 for r, c in zip(*(a.tolist() for a in at), strict=True):
                     self.sheet.merge_around((r, c, r + down - 1, c + across - 1), style)
-            block = Block(
+            block = WrittenBlock(
                 *at, style._get_xf_index(), flat if numbers is None else flat[numbers], name=tensor.name
             )
             if tensor.expr is not None:

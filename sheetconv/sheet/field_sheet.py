@@ -32,7 +32,7 @@ class Map:
 
 
 @dataclass(frozen=True)
-class Page:
+class FieldPage:
     """What stands on the sheet: `box` is (row0, row1, column0, column1) of the field in the maps."""
 
     title: str
@@ -45,7 +45,7 @@ class Page:
     """Number of the row of the table that the maps belong to."""
 
 
-def write_field_sheet(path: Path, page: Page) -> None:
+def write_field_sheet(path: Path, page: FieldPage) -> None:
     """Write a workbook with this one sheet, its texts in the cells (for `sheetconv.xlsx.graft`)."""
     with xlsxwriter.Workbook(str(path), {**OPTIONS, "constant_memory": True}) as book:
         styles = Styles(book)
@@ -64,7 +64,7 @@ def write_field_sheet(path: Path, page: Page) -> None:
         sheet.print_area(0, 0, row, last)
 
 
-def _head(sheet: Any, styles: Styles, page: Page) -> int:
+def _head(sheet: Any, styles: Styles, page: FieldPage) -> int:
     sheet.set_row_pixels(0, 14)
     sheet.set_row_pixels(1, 38)
     sheet.write_string(1, _SIDE, page.title, styles.text(20, bold=True, font_color=HEADING, valign="vcenter"))
@@ -76,7 +76,7 @@ def _head(sheet: Any, styles: Styles, page: Page) -> int:
     return row + 1
 
 
-def _maps(sheet: Any, styles: Styles, page: Page, top: int) -> int:
+def _maps(sheet: Any, styles: Styles, page: FieldPage, top: int) -> int:
     height, width = page.maps[0].values.shape
     starts = [_SIDE + k * (width + _GAP) for k in range(len(page.maps))]
     sheet.set_row_pixels(top, 26)
@@ -105,7 +105,7 @@ def _maps(sheet: Any, styles: Styles, page: Page, top: int) -> int:
     return row
 
 
-def _cell(styles: Styles, page: Page, values: FloatArray, r: int, c: int) -> Any:
+def _cell(styles: Styles, page: FieldPage, values: FloatArray, r: int, c: int) -> Any:
     """A cell of a map; the border of the field is drawn thick. Numbers that do not fit show as colour alone."""
     top, bottom, left, right = page.box
     inside = top <= r <= bottom and left <= c <= right
@@ -131,13 +131,13 @@ def _format(values: FloatArray, inside: bool) -> str:
     return "0" if (values == values.round()).all() else "0.00" if largest < 9.995 else "0.0"
 
 
-def _spans(page: Page) -> list[int]:
+def _spans(page: FieldPage) -> list[int]:
     """Columns that each column of the table takes."""
     lines = [page.header, *page.rows]
     return [max(2, -(-max(len(line[k]) for line in lines) * 8 // _CELL) + 1) for k in range(len(page.header))]
 
 
-def _table(sheet: Any, styles: Styles, page: Page, top: int) -> int:
+def _table(sheet: Any, styles: Styles, page: FieldPage, top: int) -> int:
     spans = _spans(page)
     for k, line in enumerate([page.header, *page.rows]):
         row = top + k

@@ -32,7 +32,7 @@ Run = tuple[int, int, int, bytes]
 
 
 @dataclass
-class Block:
+class WrittenBlock:
     """Cells of one kind: `rows` and `columns` (n,), a style for each or one for all, and what the cells hold.
 
     `values` (n,) or None for blank cells, printed with that many `digits`; `formulas` gives the formulas of some
@@ -98,11 +98,11 @@ class BulkSheet(Worksheet):
     def __init__(self) -> None:
         super().__init__()
         self.fh: Any = None
-        self.blocks: list[Block] = []
+        self.blocks: list[WrittenBlock] = []
         self._own: dict[int, tuple[str, list[Run]]] = {}
         self._plain = ["", ""]
 
-    def add_block(self, block: Block) -> None:
+    def add_block(self, block: WrittenBlock) -> None:
         """Cells to be written when the workbook is saved."""
         self.blocks.append(block)
         for row, column in ((block.first, int(block.columns.min())), (block.last, int(block.columns.max()))):
@@ -111,7 +111,7 @@ class BulkSheet(Worksheet):
     def add_blanks(self, rows: IntArray, columns: IntArray, style: Any) -> None:
         """Cells with a style and nothing in them (padding margins)."""
         if len(rows):
-            self.add_block(Block(rows, columns, style._get_xf_index()))
+            self.add_block(WrittenBlock(rows, columns, style._get_xf_index()))
 
     def merge_around(self, box: tuple[int, int, int, int], style: Any) -> None:
         """Merge a rectangle; its first cell stays free for one of a block."""
@@ -146,7 +146,7 @@ class BulkSheet(Worksheet):
         """The rows as XML, some at a time; once XlsxWriter has written the rest."""
         others = sorted(self._own, reverse=True)
         waiting = sorted(self.blocks, key=lambda b: b.first, reverse=True)
-        active: list[Block] = []
+        active: list[WrittenBlock] = []
         row = 0
         while waiting or active or others:
             starts = [waiting[-1].first] if waiting else []
@@ -161,7 +161,7 @@ class BulkSheet(Worksheet):
             active = [block for block in active if block.last >= end]
             row = end
 
-    def _end(self, row: int, active: Sequence[Block], waiting: Sequence[Block]) -> int:
+    def _end(self, row: int, active: Sequence[WrittenBlock], waiting: Sequence[WrittenBlock]) -> int:
         """How far to print at once: about a batch of cells, counted as if each block were evenly dense."""
         dense = sum(block.density for block in active)
         end = row + max(1, int(BATCH / max(1.0, dense)))

@@ -22,7 +22,7 @@ from sheetconv.xlsx.data_table import DataTable
 from sheetconv.xlsx.package import LIMITS, Limits, Package
 from sheetconv.xlsx.scan import Positions
 from sheetconv.xlsx.sheet_cells import CellError, SheetCells, Value, numbers
-from sheetconv.xlsx.xml_parts import Names, new_parser, xml_error
+from sheetconv.xlsx.xml_parts import Namespaces, new_parser, xml_error
 
 __all__ = ["Book", "CellError", "SheetCells", "Value", "numbers"]
 
@@ -162,7 +162,7 @@ class _SheetReader:
         self.package, self.part, self.strings = package, part, strings
         self.cells = SheetCells(sheet)
         self.positions = Positions(f"{package.path}: sheet {sheet!r}")
-        self.names = Names(f"{package.path}: sheet {sheet!r}")
+        self.names = Namespaces(f"{package.path}: sheet {sheet!r}")
         self.seen: set[str] = set()  # of the current cell: what may stand in it once
         self.kind, self.value, self.formula = "n", "", ""
         self.text: list[str] = []

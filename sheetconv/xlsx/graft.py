@@ -20,7 +20,7 @@ from xml.sax.saxutils import quoteattr
 from sheetconv.errors import WorkbookError
 from sheetconv.xlsx.marks import FORMAT, Marks, Splices
 from sheetconv.xlsx.package import LIMITS, Package
-from sheetconv.xlsx.xml_parts import Element, check_utf8, xml_elements
+from sheetconv.xlsx.xml_parts import XmlElement, check_utf8, xml_elements
 
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _SHEET_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"
@@ -187,7 +187,7 @@ def _free(candidates: Iterable[str], taken: Iterable[str]) -> str:
     return next(c for c in candidates if c.lower() not in known)
 
 
-def _prefix(data: bytes, element: Element) -> str:
+def _prefix(data: bytes, element: XmlElement) -> str:
     """The namespace prefix of an element as written, with its colon."""
     tag = re.match(rb"<([\w.-]+:)?", data[element.start : element.start + 200])
     return tag[1].decode() if tag and tag[1] else ""
@@ -215,7 +215,7 @@ class _Styles:
             for name, box in self.lists.items()
         }
 
-    def raw(self, element: Element) -> bytes:
+    def raw(self, element: XmlElement) -> bytes:
         return self.data[element.start : element.end]
 
     def formats(self) -> dict[int, str]:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from sheetconv.errors import WorkbookError
-from sheetconv.xlsx.xml_parts import PROLOG, Element, check_no_doctype, xml_elements
+from sheetconv.xlsx.xml_parts import PROLOG, XmlElement, check_no_doctype, xml_elements
 
 CHUNK = 1 << 18
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -148,7 +148,7 @@ class Package:
             parts.append(chunk)
         return b"".join(parts)
 
-    def elements(self, name: str, depth: int | None = None) -> list[Element]:
+    def elements(self, name: str, depth: int | None = None) -> list[XmlElement]:
         """Elements of a small XML part in order of their ends; only those at `depth` when given."""
         return xml_elements(self.read(name), f"{self.path}: {name}", depth)
 

@@ -16,7 +16,7 @@ from sheetconv.files import replacing
 from sheetconv.xlsx.a1 import Range, parse_range
 from sheetconv.xlsx.package import LIMITS, Limits, Package
 from sheetconv.xlsx.scan import Positions
-from sheetconv.xlsx.xml_parts import Element, Names, check_utf8, new_parser, xml_elements, xml_error
+from sheetconv.xlsx.xml_parts import XmlElement, Namespaces, check_utf8, new_parser, xml_elements, xml_error
 
 POISON = -9.87654321e123
 """A cached value that no network computes, for engines that want one; finding it is finding a stale cell."""
@@ -154,7 +154,7 @@ class _Stripper:
         self.parser = new_parser(where)
         self.parser.StartElementHandler, self.parser.EndElementHandler = self.start, self.end
         self.positions = Positions(where)
-        self.names = Names(where)
+        self.names = Namespaces(where)
         self.buffer, self.offset = b"", 0  # the last bytes read, and where the first of them stands
         self.copied = 0  # all before this byte has been copied or written anew
         self.safe = 0  # up to this byte all is decided
@@ -286,7 +286,7 @@ def _start_tag(tag: str, attributes: dict[str, str], *, close: bool = False) -> 
     return f"<{tag}{written}{'/' if close else ''}>".encode()
 
 
-def _tag_name(data: bytes, element: Element) -> str:
+def _tag_name(data: bytes, element: XmlElement) -> str:
     """Return the element's name as written, with its prefix."""
     tag = data[element.start + 1 : element.start + 200].split(None, 1)[0]
     return tag.split(b"/")[0].split(b">")[0].decode("ascii", "replace")

@@ -14,7 +14,7 @@ PROLOG = 1 << 16
 
 
 @dataclass(frozen=True)
-class Element:
+class XmlElement:
     """An XML element: local name, attributes as written, its depth (root 0) and byte span in the part."""
 
     name: str
@@ -43,13 +43,13 @@ def xml_error(error: expat.ExpatError, where: str) -> WorkbookError:
     return WorkbookError(f"{where} is not well-formed XML ({error}); the file is damaged, get it again")
 
 
-def xml_elements(data: bytes, where: str, depth: int | None = None) -> list[Element]:
+def xml_elements(data: bytes, where: str, depth: int | None = None) -> list[XmlElement]:
     """Read small XML without building a tree; text is what stands directly in the element."""
     if data.count(b"<") > 2 * MOST_ELEMENTS:
         raise WorkbookError(f"{where} has more than {MOST_ELEMENTS:,} elements; refused")
     parser = new_parser(where)
     stack: list[tuple[str, dict[str, str], int, list[str]]] = []
-    found: list[Element] = []
+    found: list[XmlElement] = []
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         stack.append((tag.rpartition(":")[2], attributes, parser.CurrentByteIndex, []))
@@ -58,7 +58,9 @@ def xml_elements(data: bytes, where: str, depth: int | None = None) -> list[Elem
         name, attributes, first, text = stack.pop()
         if depth is None or depth == len(stack):
             found.append(
-                Element(name, attributes, len(stack), first, _after_tag(data, parser, first), "".join(text))
+                XmlElement(
+                    name, attributes, len(stack), first, _after_tag(data, parser, first), "".join(text)
+                )
             )
 
     def characters(text: str) -> None:
@@ -100,7 +102,7 @@ MAIN = (
 """The namespace of spreadsheets, as most programs write it and in the standard's strict form."""
 
 
-class Names:
+class Namespaces:
     """Local names of the tags of one part; what is not in the namespace of its root is foreign.
 
     Programs differ in what they make of foreign elements and of a namespace that is bound anew within, so that

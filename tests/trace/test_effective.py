@@ -18,16 +18,16 @@ from sheetconv.cli import main
 from sheetconv.compile.capture import capture
 from sheetconv.errors import UsageError
 from sheetconv.inspect.fields.effective import Images, effective, measure
-from sheetconv.inspect.fields.network import Network
+from sheetconv.inspect.fields.network import TracedNetwork
 from sheetconv.prove.verify import verify
 from sheetconv.sheet.field_sheet import NAME
 from sheetconv.xlsx.graft import graft
 
 
-def network_of(module: nn.Module, shape: tuple[int, ...]) -> Network:
+def network_of(module: nn.Module, shape: tuple[int, ...]) -> TracedNetwork:
     graph = capture(module, shape)
     values = {t: t.values for t in graph if t.values is not None}
-    return Network("test", graph, graph.inputs[0], values=values)
+    return TracedNetwork("test", graph, graph.inputs[0], values=values)
 
 
 def test_two_convolutions_of_ones_count_as_binomials_do() -> None:

@@ -23,7 +23,7 @@ from sheetconv.inspect.fields.boxes import all_boxes
 from sheetconv.inspect.fields.command import Fields
 from sheetconv.inspect.fields.formulas import PixelSets
 from sheetconv.inspect.fields.gradient import path_derivative
-from sheetconv.inspect.fields.network import Network, of_book, of_model
+from sheetconv.inspect.fields.network import TracedNetwork, of_book, of_model
 from sheetconv.inspect.fields.proof import prove
 from sheetconv.inspect.fields.recurrence import recurrence
 from sheetconv.ops import registry
@@ -51,9 +51,9 @@ NETWORKS = {
 }
 
 
-def network_of(module: nn.Module, shape: tuple[int, ...]) -> Network:
+def network_of(module: nn.Module, shape: tuple[int, ...]) -> TracedNetwork:
     graph = capture(module, shape)
-    return Network("test", graph, graph.inputs[0])
+    return TracedNetwork("test", graph, graph.inputs[0])
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -17,7 +17,7 @@ from hand_made import build as hand_made
 from sheetconv.cli import main
 from sheetconv.errors import LimitError, UsageError, WorkbookError
 from sheetconv.formulas.area import Area
-from sheetconv.inspect.recover import Report, recover
+from sheetconv.inspect.recover import RecoveryReport, recover
 
 RUN = """
 import json, sys
@@ -43,7 +43,7 @@ def run_alone(folder: Path) -> dict[str, list[float]]:
     return found
 
 
-def by_cells(report: Report, steps: dict[str, np.ndarray]) -> dict[tuple[str, int, int], float]:
+def by_cells(report: RecoveryReport, steps: dict[str, np.ndarray]) -> dict[tuple[str, int, int], float]:
     """What the module computes for each cell that it stands for."""
     return {
         place: float(value)
@@ -149,7 +149,7 @@ def test_mistakes_are_reported_at_their_cells(style: str, mistake: str, tmp_path
     check_correct_network(made, module_steps(tmp_path / "model.py"), report)
 
 
-def check_correct_network(made: Made, steps: dict[str, np.ndarray], report: Report) -> None:
+def check_correct_network(made: Made, steps: dict[str, np.ndarray], report: RecoveryReport) -> None:
     """The module is the network without the mistake."""
     check(made, by_cells(report, steps))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from read_books import read_conftest
 
-from sheetconv.inspect.recover import Report, recover
+from sheetconv.inspect.recover import RecoveryReport, recover
 from sheetconv.xlsx.address import column_letters
 
 write_book = read_conftest.write_book
@@ -38,7 +38,7 @@ def table(corner: str, rows: int, columns: int, seed: int = 1) -> dict[str, obje
 
 def read(
     cells: Mapping[str, object], folder: Path, *, recognised: bool = True, names: str = ""
-) -> tuple[Report, str]:
+) -> tuple[RecoveryReport, str]:
     """The report and the module's text; everything recognised, equal here and at three other points."""
     book = write_book(folder / "book.xlsx", {"S": ordered(cells)}, names=names)
     report = recover(book, folder / "model.py", force=True)

@@ -9,7 +9,7 @@ MOST = 20  # findings of one rule in one part; the rest is counted
 
 
 @dataclass(frozen=True)
-class Finding:
+class Breach:
     """A breach of a rule: where it is (part, and cell or ""), what was found, and why it matters."""
 
     rule: str
@@ -24,22 +24,22 @@ class Finding:
 
 
 @dataclass
-class Findings:
+class Breaches:
     """All findings so far; of each rule in each part the first ones."""
 
-    found: list[Finding] = field(default_factory=list)
+    found: list[Breach] = field(default_factory=list)
     counted: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, rule: str, part: str, cell: str, what: str, why: str) -> None:
         """Keep a finding, unless there are many of its kind already."""
         self.counted[rule, part] += 1
         if self.counted[rule, part] <= MOST:
-            self.found.append(Finding(rule, part, cell, what, why))
+            self.found.append(Breach(rule, part, cell, what, why))
 
-    def closed(self) -> list[Finding]:
+    def closed(self) -> list[Breach]:
         """The findings, with a line for those that were only counted."""
         more = [
-            Finding(rule, part, "", f"{count - MOST:,} more of the same", "see above")
+            Breach(rule, part, "", f"{count - MOST:,} more of the same", "see above")
             for (rule, part), count in self.counted.items()
             if count > MOST
         ]

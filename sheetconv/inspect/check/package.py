@@ -6,11 +6,11 @@ import posixpath
 import re
 from pathlib import Path
 
-from sheetconv.inspect.check.finding import Finding, Findings
+from sheetconv.inspect.check.finding import Breach, Breaches
 from sheetconv.inspect.check.formula import is_address_like, needs_quotes
 from sheetconv.inspect.check.sheet import SheetCheck
 from sheetconv.xlsx.package import Package
-from sheetconv.xlsx.xml_parts import Element, xml_elements
+from sheetconv.xlsx.xml_parts import XmlElement, xml_elements
 
 SHEET_NAME = 31
 MAX_FORMATS = 65_490
@@ -50,12 +50,12 @@ _BAD_SHEET = re.compile(r"[\[\]:*?/\\\x00-\x1f]")
 _NAME = re.compile(r"[A-Za-z_\\\u0080-\uffff][\w.\\?]*")
 
 
-def check(path: Path) -> list[Finding]:
+def check(path: Path) -> list[Breach]:
     """All breaches of the rules that make programs repair or reject a workbook.
 
     Raises `WorkbookError` for a file that is no workbook at all.
     """
-    findings = Findings()
+    findings = Breaches()
     with Package(path) as package:
         types = _types(package, findings)
         for name in package.names:
@@ -69,11 +69,11 @@ def check(path: Path) -> list[Finding]:
     return findings.closed()
 
 
-def _elements(package: Package, name: str) -> list[Element]:
+def _elements(package: Package, name: str) -> list[XmlElement]:
     return xml_elements(package.read(name), f"{package.path}: {name}")
 
 
-def _types(package: Package, findings: Findings) -> dict[str, str]:
+def _types(package: Package, findings: Breaches) -> dict[str, str]:
     part = "[Content_Types].xml"
     defaults: dict[str, str] = {}
     types: dict[str, str] = {}
@@ -98,7 +98,7 @@ def _types(package: Package, findings: Findings) -> dict[str, str]:
     return types
 
 
-def _relations(package: Package, name: str, findings: Findings) -> None:
+def _relations(package: Package, name: str, findings: Breaches) -> None:
     folder = posixpath.dirname(posixpath.dirname(name))
     seen: set[str] = set()
     for element in _elements(package, name):
@@ -123,7 +123,7 @@ def _relations(package: Package, name: str, findings: Findings) -> None:
             )
 
 
-def _workbook(package: Package, findings: Findings) -> None:
+def _workbook(package: Package, findings: Breaches) -> None:
     part = package.workbook_part
     sheets: list[str] = []
     for element in _elements(package, part):
@@ -146,7 +146,7 @@ def _workbook(package: Package, findings: Findings) -> None:
             _name(element, part, seen, findings)
 
 
-def _name(element: Element, part: str, seen: set[tuple[str, str]], findings: Findings) -> None:
+def _name(element: XmlElement, part: str, seen: set[tuple[str, str]], findings: Breaches) -> None:
     name = element.attributes.get("name", "")
     key = (name.casefold(), element.attributes.get("localSheetId", ""))
     if key in seen:
@@ -163,7 +163,7 @@ def _name(element: Element, part: str, seen: set[tuple[str, str]], findings: Fin
             findings.add("unquoted-sheet", part, "", f"the sheet name {sheet!r} without quotes in {name}", "it reads as an address or breaks off")  # fmt: skip
 
 
-def _styles(package: Package, types: dict[str, str], findings: Findings) -> int:
+def _styles(package: Package, types: dict[str, str], findings: Breaches) -> int:
     """Number of cell formats; the order of what a style sheet holds is checked by the way."""
     part = next((n for n, kind in types.items() if kind.endswith("styles+xml")), None)
     if part is None:

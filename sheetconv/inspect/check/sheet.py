@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.parsers import expat
 
-from sheetconv.inspect.check.finding import Findings
+from sheetconv.inspect.check.finding import Breaches
 from sheetconv.inspect.check.formula import faults
 from sheetconv.xlsx.address import MAX_COLUMNS, MAX_ROWS
 from sheetconv.xlsx.package import Package
@@ -65,7 +65,7 @@ _ADDRESS = re.compile(r"([A-Z]{1,3})([1-9][0-9]*)")
 class SheetCheck:
     """Reads one sheet; `styles` and `strings` are the numbers of formats and shared texts."""
 
-    def __init__(self, package: Package, part: str, styles: int, strings: int, findings: Findings) -> None:
+    def __init__(self, package: Package, part: str, styles: int, strings: int, findings: Breaches) -> None:
         self.package, self.part, self.styles, self.strings, self.findings = (
             package,
             part,

@@ -13,7 +13,7 @@ from sheetconv.formulas.area import Area
 from sheetconv.formulas.elements import TensorElements
 from sheetconv.formulas.member import member
 from sheetconv.formulas.source import Cell, Source
-from sheetconv.formulas.tree import Apply, Node, Number, Skeletons, Slot
+from sheetconv.formulas.tree import Apply, Node, NumberNode, Skeletons, Slot
 from sheetconv.formulas.values import Unknown, Values, evaluate, number
 from sheetconv.inspect.explain.result import Explanation, Group, misfits
 from sheetconv.inspect.explain.terms import Decomposition, Factor, Term, reads
@@ -291,9 +291,9 @@ def _kind(node: Node, terms: list[Term], opaque: list[Area]) -> str:
 def _relu(node: Apply, slots: Sequence[Area]) -> Node | None:
     """x of ``IF(x>0,x,0)`` and ``IF(x<0,0,x)``; None for any other condition."""
     match node:
-        case Apply("IF", (Apply(">" | ">=", (x, Number(0.0))), kept, Number(0.0))):
+        case Apply("IF", (Apply(">" | ">=", (x, NumberNode(0.0))), kept, NumberNode(0.0))):
             return kept if _same(kept, x, slots) else None
-        case Apply("IF", (Apply("<" | "<=", (x, Number(0.0))), Number(0.0), kept)):
+        case Apply("IF", (Apply("<" | "<=", (x, NumberNode(0.0))), NumberNode(0.0), kept)):
             return kept if _same(kept, x, slots) else None
     return None
 
@@ -311,16 +311,16 @@ def _same(one: Node, two: Node, slots: Sequence[Area]) -> bool:
 def _sigmoid(node: Apply) -> Node | None:
     """x of ``1/(1+EXP(-x))``."""
     match node:
-        case Apply("*", (Number(1.0), Apply("1/", (Apply("+", of),)))):
+        case Apply("*", (NumberNode(1.0), Apply("1/", (Apply("+", of),)))):
             pass
         case Apply("1/", (Apply("+", of),)):
             pass
         case _:
             return None
     match of:
-        case (Number(1.0), Apply("EXP", (Apply("-", (x,)),))) | (
+        case (NumberNode(1.0), Apply("EXP", (Apply("-", (x,)),))) | (
             Apply("EXP", (Apply("-", (x,)),)),
-            Number(1.0),
+            NumberNode(1.0),
         ):
             return x
     return None
@@ -337,6 +337,6 @@ def _bound(node: Apply) -> tuple[tuple[bool, float], Node] | None:
 
 
 def _constant(node: Node) -> float | None:
-    if isinstance(node, Apply) and node.name == "-" and isinstance(node.of[0], Number):
+    if isinstance(node, Apply) and node.name == "-" and isinstance(node.of[0], NumberNode):
         return -node.of[0].value
-    return node.value if isinstance(node, Number) else None
+    return node.value if isinstance(node, NumberNode) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.elements import Element
+from sheetconv.formulas.elements import TensorElement
 from sheetconv.inspect.explain.terms import Term
 from sheetconv.xlsx.cells import Value
 
@@ -42,7 +42,7 @@ class Explanation:
     """
 
     cell: Area
-    element: Element | None
+    element: TensorElement | None
     formula: str
     value: Value
     kind: str = "sum"

@@ -15,7 +15,7 @@ import numpy as np
 from sheetconv.errors import LimitError
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.source import Cell
-from sheetconv.formulas.tree import Apply, Node, Number, Slot, walk
+from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot, walk
 from sheetconv.formulas.values import MOST_CELLS, Unknown, Values, evaluate, number
 
 
@@ -60,7 +60,7 @@ class Decomposition:
     def terms(self, node: Node) -> list[Term]:
         """The terms that add up to a single number; raises `Unknown` where it is no sum of products."""
         match node:
-            case Number(value):
+            case NumberNode(value):
                 return [Term(value)] if value else []
             case Slot():
                 return self._cells(node, single=True)

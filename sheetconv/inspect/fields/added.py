@@ -11,8 +11,8 @@ import numpy as np
 from sheetconv.files import check_target, replacing
 from sheetconv.inspect.fields import boxes, report
 from sheetconv.inspect.fields.effective import Effective, Say
-from sheetconv.inspect.fields.report import Row
-from sheetconv.sheet.field_sheet import Map, Page, write_field_sheet
+from sheetconv.inspect.fields.report import FieldRow
+from sheetconv.sheet.field_sheet import FieldPage, Map, write_field_sheet
 from sheetconv.xlsx.graft import graft
 
 _TITLES = {
@@ -21,7 +21,9 @@ _TITLES = {
 }
 
 
-def add_sheet(book: Path, out: Path, found: Effective, table: Sequence[Row], *, force: bool = False) -> str:
+def add_sheet(
+    book: Path, out: Path, found: Effective, table: Sequence[FieldRow], *, force: bool = False
+) -> str:
     """Write a copy of `book` with one sheet more to `out` (the book itself with `force`); returns its name.
 
     All other parts of the file stay as they are. Raises `WorkbookError` for a book that is not complete, `OutputError`
@@ -34,7 +36,7 @@ def add_sheet(book: Path, out: Path, found: Effective, table: Sequence[Row], *, 
         return graft(book, donor, temporary)
 
 
-def _page(found: Effective, table: Sequence[Row]) -> Page:
+def _page(found: Effective, table: Sequence[FieldRow]) -> FieldPage:
     maps = [
         Map(title, np.atleast_2d(getattr(found, key)), colour, facts(found.say[key]))
         for key, (title, colour) in _TITLES.items()
@@ -51,7 +53,7 @@ def _page(found: Effective, table: Sequence[Row]) -> Page:
     lines = report.lines_of(table)
     here = next((k for k, row in enumerate(table) if row.layer == found.layer), -1)
     title = f"The receptive field of {found.layer}"
-    return Page(title, text, maps, (*rows, *columns), report.HEADER, lines, here)
+    return FieldPage(title, text, maps, (*rows, *columns), report.HEADER, lines, here)
 
 
 def facts(say: Say | None) -> list[str]:

@@ -16,14 +16,16 @@ from sheetconv.inspect.fields import boxes, report
 from sheetconv.inspect.fields.added import add_sheet, facts
 from sheetconv.inspect.fields.effective import Effective, centre_unit, effective, images_for
 from sheetconv.inspect.fields.foreign import measure
-from sheetconv.inspect.fields.network import Network, is_ours, of_book, of_model
+from sheetconv.inspect.fields.network import TracedNetwork, is_ours, of_book, of_model
 from sheetconv.inspect.fields.proof import Proof, prove
 
 _BOOKS = (".xlsx", ".xlsm")
 _MOST_LINES = 50
 
 
-def opened(name: str, weights: Path | None = None, input_shape: tuple[int, ...] | None = None) -> Network:
+def opened(
+    name: str, weights: Path | None = None, input_shape: tuple[int, ...] | None = None
+) -> TracedNetwork:
     """The network of a model's name, a Python file's object or one of our workbooks."""
     if name.lower().endswith(_BOOKS):
         if weights is not None or input_shape is not None:
@@ -78,7 +80,7 @@ class Fields:
     Raises `UsageError` for a layer or unit that is not there.
     """
 
-    def __init__(self, network: Network, layer: str | None = None, unit: str | None = None) -> None:
+    def __init__(self, network: TracedNetwork, layer: str | None = None, unit: str | None = None) -> None:
         if unit and not layer:
             raise UsageError("--unit needs --layer, which says whose unit it is")
         self.network = network

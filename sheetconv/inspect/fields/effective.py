@@ -21,7 +21,7 @@ from sheetconv.formulas.paths import flat_unit, path_counts
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Tensor
 from sheetconv.inspect.fields.boxes import Box, boxes_of, spatial
-from sheetconv.inspect.fields.network import Network
+from sheetconv.inspect.fields.network import TracedNetwork
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Effective:
         return {"paths": measure(self.paths, self.box), "gradient": measure(self.gradient, self.box)}
 
 
-def effective(network: Network, layer: Tensor, unit: tuple[int, ...], images: Images) -> Effective:
+def effective(network: TracedNetwork, layer: Tensor, unit: tuple[int, ...], images: Images) -> Effective:
     """The effective field of one unit (batch axis first). Raises `UsageError` for one that sees padding only."""
     counts = path_counts(network.graph, layer, unit).get(network.pixels)
     axes = spatial(network.pixels)
@@ -85,7 +85,7 @@ def effective(network: Network, layer: Tensor, unit: tuple[int, ...], images: Im
     return Effective(layer.name, unit[1:], box, counts.sum(others), mean.sum(others), images, active)
 
 
-def _gradient(network: Network, layer: Tensor, unit: tuple[int, ...], image: FloatArray) -> FloatArray:
+def _gradient(network: TracedNetwork, layer: Tensor, unit: tuple[int, ...], image: FloatArray) -> FloatArray:
     values: dict[Tensor, torch.Tensor] = {
         t: torch.from_numpy(np.asarray(v, float)).reshape(t.state_shape) for t, v in network.values.items()
     }
@@ -101,7 +101,7 @@ def _gradient(network: Network, layer: Tensor, unit: tuple[int, ...], image: Flo
     return np.asarray(found.numpy().reshape(network.pixels.shape))
 
 
-def _needed(network: Network, layer: Tensor) -> list[Tensor]:
+def _needed(network: TracedNetwork, layer: Tensor) -> list[Tensor]:
     wanted = {layer}
     for tensor in reversed(network.graph.tensors):
         if tensor in wanted and tensor.kind == "activation" and tensor.operation is not None:
@@ -154,7 +154,7 @@ def _fit(
     return float(1 - ((field - height * gaussian) ** 2).sum() / spread)
 
 
-def images_for(network: Network, dataset: str | None, count: int) -> Images:
+def images_for(network: TracedNetwork, dataset: str | None, count: int) -> Images:
     """Images of the size that the network takes: the dataset asked for, else MNIST or the built-in handwriting.
 
     Random numbers where no dataset is given and those do not fit (said in `source`). Raises `DataError` for a

@@ -21,7 +21,7 @@ from sheetconv.formulas.tree import Skeletons
 from sheetconv.inspect.fields.boxes import Boxes, boxes_of
 from sheetconv.inspect.fields.formulas import PixelSets
 from sheetconv.inspect.fields.recurrence import Reach, line
-from sheetconv.inspect.fields.report import Row
+from sheetconv.inspect.fields.report import FieldRow
 
 _LONGEST_CHAIN = 200
 
@@ -31,7 +31,7 @@ class Measured:
     """A block of formulas with the boxes of its cells: `places` are their rows and columns within the block."""
 
     block: Block
-    row: Row
+    row: FieldRow
     cells: list[Cell]
     places: np.ndarray
     boxes: Boxes
@@ -132,7 +132,7 @@ def _measured(source: Source, sets: PixelSets, block: Block, image: Area) -> Mea
     cells = [(block.area.sheet, int(r), int(c)) for r, c in at]
     formula = source.formula(cells[0]) or ""
     operator = formula if len(formula) <= 40 else formula[:39] + "…"
-    return Measured(block, Row(str(block.area), operator, block.shape, reaches), cells, places, boxes)
+    return Measured(block, FieldRow(str(block.area), operator, block.shape, reaches), cells, places, boxes)
 
 
 def _reach(axis: int, place: np.ndarray, boxes: Boxes, size: int) -> Reach:

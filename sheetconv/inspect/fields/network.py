@@ -24,7 +24,7 @@ from sheetconv.xlsx.cells import Book
 
 
 @dataclass
-class Network:
+class TracedNetwork:
     """A graph with expressions, the tensor of its pixels, and, for a workbook, where each tensor lies.
 
     Attributes:
@@ -66,7 +66,9 @@ def depending(graph: Graph, root: Tensor) -> set[Tensor]:
     return found - {root}
 
 
-def of_model(name: str, weights: Path | None = None, input_shape: tuple[int, ...] | None = None) -> Network:
+def of_model(
+    name: str, weights: Path | None = None, input_shape: tuple[int, ...] | None = None
+) -> TracedNetwork:
     """The network called `name` (or ``file.py:name``); its input's shape comes without the batch axis.
 
     Raises the errors of loading and capturing, `UsageError` where the input's shape is not known.
@@ -79,7 +81,7 @@ def of_model(name: str, weights: Path | None = None, input_shape: tuple[int, ...
         raise UsageError(f"the size of {name}'s input is not known; give --input-shape C,H,W")
     graph = capture(module, (1, *shape))
     values = {t: t.values for t in graph if t.values is not None}
-    return Network(name, graph, graph.inputs[0], values=values)
+    return TracedNetwork(name, graph, graph.inputs[0], values=values)
 
 
 def is_ours(path: Path) -> bool:
@@ -88,7 +90,7 @@ def is_ours(path: Path) -> bool:
         return SHEET in book.sheet_names
 
 
-def of_book(path: Path) -> Network:
+def of_book(path: Path) -> TracedNetwork:
     """The network of one of our workbooks, with the weights that are in its cells now.
 
     Where the workbook holds several (pages), the pixels are the image that most layers depend on. Raises
@@ -104,7 +106,7 @@ def of_book(path: Path) -> Network:
             raise WorkbookError(f"{path}: the manifest does not describe a network ({reason})") from error
         places = {made[t]: p for t, p in manifest.places.items() if t in made}
         values = {t: _numbers(book, p).reshape(t.shape) for t, p in places.items() if t.expr is None}
-    return Network(str(path), graph, _pixels(graph, path), places, path, values)
+    return TracedNetwork(str(path), graph, _pixels(graph, path), places, path, values)
 
 
 def _numbers(book: Book, place: Place) -> FloatArray:

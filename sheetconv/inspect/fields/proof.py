@@ -23,7 +23,7 @@ from sheetconv.inspect.fields import boxes as boxing
 from sheetconv.inspect.fields.boxes import Box, Boxes, all_boxes, boxes_of, spatial
 from sheetconv.inspect.fields.formulas import PixelSets
 from sheetconv.inspect.fields.gradient import lit_pixels
-from sheetconv.inspect.fields.network import Network, of_book
+from sheetconv.inspect.fields.network import TracedNetwork, of_book
 from sheetconv.inspect.fields.recurrence import Reach, recurrence
 
 MOST_UNITS = 2000
@@ -74,7 +74,7 @@ class Proof:
         )
 
 
-def prove(network: Network, layers: Sequence[Tensor] | None = None, most: int = MOST_UNITS) -> Proof:
+def prove(network: TracedNetwork, layers: Sequence[Tensor] | None = None, most: int = MOST_UNITS) -> Proof:
     """Compare the three legs for the units of `layers` (all layers with cells when None), at most `most` of each.
 
     A network without a workbook gets one, in a temporary folder. Raises `WorkbookError` for circular formulas.
@@ -106,7 +106,7 @@ def prove(network: Network, layers: Sequence[Tensor] | None = None, most: int = 
     return proof
 
 
-def _written(network: Network, path: Path) -> Network:
+def _written(network: TracedNetwork, path: Path) -> TracedNetwork:
     """The workbook of a captured network, fed with random numbers (no field depends on them)."""
     from sheetconv.data.pick import Picked
     from sheetconv.sheet.workbook import write_network
@@ -123,7 +123,7 @@ def _sample(size: int, most: int) -> IntArray:
     return np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(np.int64))
 
 
-def _cells(network: Network, tensor: Tensor, units: IntArray) -> list[tuple[str, int, int]]:
+def _cells(network: TracedNetwork, tensor: Tensor, units: IntArray) -> list[tuple[str, int, int]]:
     place = network.places.get(tensor)
     if place is None:
         raise ModelError(f"{tensor.name} has no cells in {network.name}")
@@ -135,7 +135,7 @@ def _cells(network: Network, tensor: Tensor, units: IntArray) -> list[tuple[str,
 class _Layer:
     """The legs of one layer's units."""
 
-    network: Network
+    network: TracedNetwork
     tensor: Tensor
     units: IntArray
     arithmetic: Boxes

@@ -8,12 +8,12 @@ from typing import Any
 
 from sheetconv.graph.expr import tensors_read
 from sheetconv.graph.tensor import Tensor
-from sheetconv.inspect.fields.network import Network
+from sheetconv.inspect.fields.network import TracedNetwork
 from sheetconv.inspect.fields.recurrence import Reach, Reaches, recurrence
 
 
 @dataclass(frozen=True)
-class Row:
+class FieldRow:
     """One layer of the table: its name, operator, shape without the batch axis, and a reach per axis of the image."""
 
     layer: str
@@ -41,14 +41,14 @@ class Row:
         }
 
 
-def rows(network: Network, layers: Sequence[Tensor] | None = None) -> list[Row]:
+def rows(network: TracedNetwork, layers: Sequence[Tensor] | None = None) -> list[FieldRow]:
     """The table of a network: all its layers, or those given."""
     found = recurrence(network.graph, network.pixels)
     chosen = network.layers() if layers is None else layers
-    return [Row(t.name, t.operator, t.shape[1:], _with_fused(network, t, found)) for t in chosen]
+    return [FieldRow(t.name, t.operator, t.shape[1:], _with_fused(network, t, found)) for t in chosen]
 
 
-def _with_fused(network: Network, tensor: Tensor, found: Mapping[Tensor, Reaches]) -> Reaches:
+def _with_fused(network: TracedNetwork, tensor: Tensor, found: Mapping[Tensor, Reaches]) -> Reaches:
     """Reaches whose window is that of the layer that a ReLU is written into, where it has no cells of its own."""
     reads = tensors_read(tensor.expr) if tensor.expr is not None else []
     inner = [t for t in reads if t in found and network.places and t not in network.places]
@@ -60,7 +60,7 @@ def _with_fused(network: Network, tensor: Tensor, found: Mapping[Tensor, Reaches
 HEADER = ("layer", "operator", "shape", "size", "jump", "start", "padding")
 
 
-def lines_of(found: Sequence[Row]) -> list[list[str]]:
+def lines_of(found: Sequence[FieldRow]) -> list[list[str]]:
     """The cells of the table; two numbers (rows×columns) only where the axes differ."""
     cells = []
     for row in found:
@@ -72,7 +72,7 @@ def lines_of(found: Sequence[Row]) -> list[list[str]]:
     return cells
 
 
-def table(found: Sequence[Row]) -> str:
+def table(found: Sequence[FieldRow]) -> str:
     """The table as text, with what its signs mean."""
     cells = [list(HEADER), *lines_of(found)]
     widths = [max(len(line[k]) for line in cells) for k in range(7)]
@@ -85,7 +85,7 @@ def table(found: Sequence[Row]) -> str:
     return "\n".join([*lines, *notes_of(found)])
 
 
-def notes_of(found: Sequence[Row]) -> list[str]:
+def notes_of(found: Sequence[FieldRow]) -> list[str]:
     """What the numbers and signs of a table mean, a line each."""
     reaches = [r for row in found for r in row.reaches]
     notes = [

@@ -13,9 +13,9 @@ from functools import lru_cache
 import numpy as np
 
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.grids import Grid
-from sheetconv.formulas.tree import Apply, Node, Slot, Text
-from sheetconv.inspect.lint.sheet import MOST_AREA, Kind, Sheet
+from sheetconv.formulas.grids import FilledBlock
+from sheetconv.formulas.tree import Apply, Node, Slot, TextNode
+from sheetconv.inspect.lint.sheet import MOST_AREA, FindingKind, Sheet
 from sheetconv.xlsx.a1 import ROWS
 
 _NOT_SUMMED = {
@@ -63,7 +63,7 @@ class Margin:
 
 
 @dataclass(frozen=True)
-class Reading:
+class FormulaReading:
     """One slot of a map: the area that the windows cover, and what of it is filled.
 
     Attributes:
@@ -98,7 +98,7 @@ def summed_slots(tree: Node | None) -> tuple[frozenset[int], frozenset[int]]:
         if isinstance(node, Slot):
             (found if summed else set()).add(node.index)
         elif isinstance(node, Apply):
-            texts = any(isinstance(part, Text) for part in node.of)
+            texts = any(isinstance(part, TextNode) for part in node.of)
             compared = node.name in ("=", "<>") and all(isinstance(part, Slot) for part in node.of)
             if node.name in _GUARDS or (texts and node.name in ("=", "<>")):
                 guarded |= {part.index for part in node.of if isinstance(part, Slot)}
@@ -107,18 +107,18 @@ def summed_slots(tree: Node | None) -> tuple[frozenset[int], frozenset[int]]:
     return (frozenset(found - guarded) if not isinstance(tree, Slot) else frozenset()), frozenset(guarded)
 
 
-def readings(sheet: Sheet, grid: Grid) -> list[Reading]:
+def readings(sheet: Sheet, grid: FilledBlock) -> list[FormulaReading]:
     """A reading for each summed slot of a map; whole columns and rows are left out.
 
     Where windows are far apart (weights of the units of a dense layer), each is a reading of its own.
     """
-    known: dict[int, list[Reading]] = sheet.book.notes.setdefault("readings", {})
+    known: dict[int, list[FormulaReading]] = sheet.book.notes.setdefault("readings", {})
     if id(grid) not in known:
         known[id(grid)] = list(_readings(sheet, grid))
     return known[id(grid)]
 
 
-def _readings(sheet: Sheet, grid: Grid) -> Iterator[Reading]:
+def _readings(sheet: Sheet, grid: FilledBlock) -> Iterator[FormulaReading]:
     done: set[Area] = set()
     together: dict[tuple[Area, tuple[int, int]], list[int]] = {}
     summed, guarded = summed_slots(grid.skeleton.tree)
@@ -158,7 +158,7 @@ def _bounding(areas: list[Area]) -> Area:
     )
 
 
-def _step(grid: Grid, slot: int) -> tuple[int, int]:
+def _step(grid: FilledBlock, slot: int) -> tuple[int, int]:
     """How far the window moves from one lattice row, and column, to the next."""
     row, column = grid.first
     first = grid.slots[grid.first][slot]
@@ -170,19 +170,19 @@ def _step(grid: Grid, slot: int) -> tuple[int, int]:
 
 def _reading(
     sheet: Sheet, slot: int, area: Area, window: tuple[int, int], step: tuple[int, int], joined: bool
-) -> Reading:
+) -> FormulaReading:
     mask = sheet.book[area.sheet].mask(area)
-    filled = (mask == Kind.NUMBER) | (mask == Kind.FORMULA)
+    filled = (mask == FindingKind.NUMBER) | (mask == FindingKind.FORMULA)
     if not filled.any():
-        filled = (mask == Kind.ZERO) | (mask == Kind.OTHER)
+        filled = (mask == FindingKind.ZERO) | (mask == FindingKind.OTHER)
     if not filled.any():
         nothing = Margin(0, 0, 1)
-        return Reading(slot, area, window, None, nothing, nothing, joined)
+        return FormulaReading(slot, area, window, None, nothing, nothing, joined)
     block = _block(sheet.book[area.sheet], area)
     if block is not None and (met := block.meet(area)) is not None:
         inside = met  # what of the area belongs to the block that it reads most of
     else:
-        filled |= mask == Kind.ZERO
+        filled |= mask == FindingKind.ZERO
         rows, columns = np.flatnonzero(filled.any(1)), np.flatnonzero(filled.any(0))
         inside = Area(
             area.sheet,
@@ -192,7 +192,7 @@ def _reading(
             area.column0 + int(columns[-1]),
         )
     pitch = _pitch(filled)
-    return Reading(
+    return FormulaReading(
         slot,
         area,
         window,
@@ -226,16 +226,16 @@ def _block(sheet: Sheet, area: Area) -> Area | None:
         met = other.meet(area)
         if met is not None and met.size > most:
             best, most = other, met.size
-    filled = int(np.isin(sheet.mask(area), (Kind.NUMBER, Kind.FORMULA)).sum())
+    filled = int(np.isin(sheet.mask(area), (FindingKind.NUMBER, FindingKind.FORMULA)).sum())
     return best if best is not None and 2 * most > filled else None
 
 
-def holes(sheet: Sheet, reading: Reading) -> list[tuple[int, int]]:
+def holes(sheet: Sheet, reading: FormulaReading) -> list[tuple[int, int]]:
     """Blank cells inside the filled part; none where the filled cells stand on an even lattice."""
     if reading.inside is None:
         return []
     mask = sheet.book[reading.inside.sheet].mask(reading.inside)
-    filled = mask != Kind.BLANK
+    filled = mask != FindingKind.BLANK
     if max(_pitch(filled)) > 1:
         return []
     merged = sheet.source.cells(reading.inside.sheet).merged
@@ -246,11 +246,11 @@ def holes(sheet: Sheet, reading: Reading) -> list[tuple[int, int]]:
     return [(r, c) for r, c in blank if not any(a <= r <= e and b <= c <= f for a, b, e, f in merged)]
 
 
-def blank_lines(sheet: Sheet, reading: Reading) -> bool:
+def blank_lines(sheet: Sheet, reading: FormulaReading) -> bool:
     """Whether a whole row or column of the area, outside the block in it, is blank."""
     if reading.inside is None:
         return False
-    blank = sheet.book[reading.area.sheet].mask(reading.area) == Kind.BLANK
+    blank = sheet.book[reading.area.sheet].mask(reading.area) == FindingKind.BLANK
     area, inside = reading.area, reading.inside
     rows = [r for r in range(area.row0, area.row1 + 1) if not inside.row0 <= r <= inside.row1]
     columns = [c for c in range(area.column0, area.column1 + 1) if not inside.column0 <= c <= inside.column1]
@@ -264,16 +264,16 @@ def texts(sheet: Sheet, area: Area) -> list[tuple[int, int]]:
     mask = sheet.book[area.sheet].mask(area)
     return [
         (area.row0 + int(r), area.column0 + int(c))
-        for r, c in zip(*np.nonzero(mask == Kind.TEXT), strict=True)
+        for r, c in zip(*np.nonzero(mask == FindingKind.TEXT), strict=True)
     ]
 
 
-def outside(sheet: Sheet, reading: Reading) -> list[tuple[int, int]]:
+def outside(sheet: Sheet, reading: FormulaReading) -> list[tuple[int, int]]:
     """Cells of the margin that hold a number other than 0, or a formula: not padding, another block."""
     if reading.inside is None:
         return []
     mask, inside, area = sheet.book[reading.area.sheet].mask(reading.area), reading.inside, reading.area
-    foreign = (mask == Kind.NUMBER) | (mask == Kind.FORMULA)
+    foreign = (mask == FindingKind.NUMBER) | (mask == FindingKind.FORMULA)
     foreign[
         inside.row0 - area.row0 : inside.row1 - area.row0 + 1,
         inside.column0 - area.column0 : inside.column1 - area.column0 + 1,

@@ -13,7 +13,7 @@ import numpy as np
 
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.blocks import components
-from sheetconv.formulas.grids import At, Grid, all_grids
+from sheetconv.formulas.grids import At, FilledBlock, all_grids
 from sheetconv.formulas.source import Source
 from sheetconv.formulas.tree import Skeletons
 from sheetconv.xlsx.cells import CellError, Value
@@ -32,7 +32,7 @@ class Finding:
     expected: str
 
 
-class Kind(IntEnum):
+class FindingKind(IntEnum):
     """What stands in a cell."""
 
     BLANK = 0
@@ -75,9 +75,9 @@ class Workbook:
         return (self[name] for name in self.source.sheets)
 
     @cached_property
-    def grids(self) -> dict[str, list[Grid]]:
+    def grids(self) -> dict[str, list[FilledBlock]]:
         """Maps of formulas by sheet, those of a single cell among them."""
-        found: dict[str, list[Grid]] = {}
+        found: dict[str, list[FilledBlock]] = {}
         for grid in all_grids(self.source, self.skeletons):
             found.setdefault(grid.sheet, []).append(grid)
         return found
@@ -114,12 +114,12 @@ class Sheet:
         self._masks: dict[Area, np.ndarray] = {}
 
     @cached_property
-    def grids(self) -> list[Grid]:
+    def grids(self) -> list[FilledBlock]:
         """Maps of formulas, those of a single cell among them."""
         return self.book.grids.get(self.name, [])
 
     @cached_property
-    def maps(self) -> list[Grid]:
+    def maps(self) -> list[FilledBlock]:
         """The grids without those that are exceptions in another."""
         odd = {at for grid in self.grids for at in grid.exceptions}
         return [grid for grid in self.grids if not grid.cells.keys() <= odd]
@@ -186,7 +186,7 @@ class Sheet:
         return bounds(self.blocks)
 
     def mask(self, area: Area) -> np.ndarray:
-        """`Kind` of every cell of an area of this sheet, shape (rows, columns)."""
+        """`FindingKind` of every cell of an area of this sheet, shape (rows, columns)."""
         if area not in self._masks:
             block = np.zeros((area.row1 - area.row0 + 1, area.column1 - area.column0 + 1), np.int8)
             for i in range(block.shape[0]):
@@ -195,23 +195,27 @@ class Sheet:
             self._masks[area] = block
         return self._masks[area]
 
-    def kind(self, at: At) -> Kind:
+    def kind(self, at: At) -> FindingKind:
         """What stands in a cell."""
         if at in self.formulas:
-            return Kind.FORMULA
+            return FindingKind.FORMULA
         value = self.values.get(at)
         if value is None:
-            return Kind.BLANK
+            return FindingKind.BLANK
         if type(value) is float:
-            return Kind.NUMBER if value else Kind.ZERO
-        return Kind.TEXT if isinstance(value, str) and not isinstance(value, CellError) else Kind.OTHER
+            return FindingKind.NUMBER if value else FindingKind.ZERO
+        return (
+            FindingKind.TEXT
+            if isinstance(value, str) and not isinstance(value, CellError)
+            else FindingKind.OTHER
+        )
 
     def cell(self, at: At) -> Area:
         """A cell of this sheet as an area."""
         return Area(self.name, *at, *at)
 
 
-def _whole(grid: Grid) -> Area:
+def _whole(grid: FilledBlock) -> Area:
     """A map's rectangle, with a broken cell at its end."""
     rows, columns = zip(*grid.cells, *grid.broken, strict=True)
     return Area(grid.sheet, min(rows), min(columns), max(rows), max(columns))

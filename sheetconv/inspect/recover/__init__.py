@@ -9,6 +9,6 @@ comments stripped of every sign.
 
 from __future__ import annotations
 
-from sheetconv.inspect.recover.prove import Difference, Report, recover
+from sheetconv.inspect.recover.prove import Difference, RecoveryReport, recover
 
-__all__ = ["Difference", "Report", "recover"]
+__all__ = ["Difference", "RecoveryReport", "recover"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sheetconv.inspect.recover.values import Call, Poly, Term, equal, scale
+from sheetconv.inspect.recover.values import Poly, PolyCall, PolyTerm, equal, scale
 from sheetconv.inspect.recover.values import call as make_call
 
 _PYTHON = {"relu": "F.relu({})", "sigmoid": "torch.sigmoid({})", "tanh": "torch.tanh({})"}
@@ -43,7 +43,7 @@ def _outer(poly: Poly) -> tuple[Poly, str] | None:
     return (call.of[0], "") if call.name == "()" else None
 
 
-def _rectified(call: Call) -> tuple[Poly, str] | None:
+def _rectified(call: PolyCall) -> tuple[Poly, str] | None:
     zeros = [p for p in call.of if p.constant == 0]
     others = [p for p in call.of if p.constant is None]
     if not zeros or len(zeros) + len(others) != len(call.of) or not others:
@@ -65,7 +65,7 @@ def _condition(poly: Poly) -> tuple[Poly, bool] | None:
     return (right, not greater) if left.constant == 0 else None
 
 
-def _chosen(call: Call) -> tuple[Poly, str] | None:
+def _chosen(call: PolyCall) -> tuple[Poly, str] | None:
     condition = _condition(call.of[0])
     if condition is None:
         return None
@@ -79,9 +79,9 @@ def _masked(poly: Poly) -> tuple[Poly, str] | None:
     if len(poly.terms) != 1 or len(poly.terms[0].factors) != 2 or poly.terms[0].coefficient != 1:
         return None
     for x, mask in (poly.terms[0].factors, poly.terms[0].factors[::-1]):
-        if isinstance(mask, Call):
-            inner = x.of[0] if isinstance(x, Call) and x.name == "()" else Poly((Term(1.0, (x,)),))
-            condition = _condition(Poly((Term(1.0, (mask,)),)))
+        if isinstance(mask, PolyCall):
+            inner = x.of[0] if isinstance(x, PolyCall) and x.name == "()" else Poly((PolyTerm(1.0, (x,)),))
+            condition = _condition(Poly((PolyTerm(1.0, (mask,)),)))
             if condition and condition[1] and equal(condition[0], inner):
                 return inner, "relu"
     return None
@@ -94,6 +94,6 @@ def _sigmoid(below: Poly) -> tuple[Poly, str] | None:
     if len(constants) != 1 or constants[0].coefficient != 1 or len(rest) != 1 or rest[0].coefficient != 1:
         return None
     factor = rest[0].factors[0]
-    if len(rest[0].factors) == 1 and isinstance(factor, Call) and factor.name == "EXP":
+    if len(rest[0].factors) == 1 and isinstance(factor, PolyCall) and factor.name == "EXP":
         return scale(factor.of[0], -1.0), "sigmoid"
     return None

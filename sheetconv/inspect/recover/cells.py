@@ -20,7 +20,7 @@ Ids = np.ndarray
 _ROW, _SHEET = 14, 34
 
 
-class Kind(IntEnum):
+class CellKind(IntEnum):
     """What stands in a cell."""
 
     BLANK = 0
@@ -46,14 +46,14 @@ class Cells:
             formulas = source.formulas(name)
             for row, column in formulas:
                 numbers.append(base | row << _ROW | column)
-                kinds.append(Kind.FORMULA)
+                kinds.append(CellKind.FORMULA)
                 values.append(np.nan)
             for row, column, value in source.cells(name).listed():
                 if value is None or (row, column) in formulas:
                     continue
                 number = type(value) is float
                 numbers.append(base | row << _ROW | column)
-                kinds.append(Kind.NUMBER if number else Kind.TEXT)
+                kinds.append(CellKind.NUMBER if number else CellKind.TEXT)
                 values.append(float(value) if number and not isinstance(value, CellError) else 0.0)
         order = np.argsort(np.array(numbers, np.int64), kind="stable")
         self._ids = np.array(numbers, np.int64)[order]
@@ -83,10 +83,12 @@ class Cells:
         return at, self._ids[at] == ids
 
     def kinds(self, ids: Ids) -> np.ndarray:
-        """`Kind` of each cell, same shape."""
+        """`CellKind` of each cell, same shape."""
         at, there = self._find(ids)
         return (
-            np.where(there, self._kinds[at], Kind.BLANK) if len(self._ids) else np.zeros(ids.shape, np.int8)
+            np.where(there, self._kinds[at], CellKind.BLANK)
+            if len(self._ids)
+            else np.zeros(ids.shape, np.int8)
         )
 
     def values(self, ids: Ids) -> np.ndarray:
@@ -97,13 +99,13 @@ class Cells:
     def fill(self, ids: Ids, values: np.ndarray) -> None:
         """Set the computed values of formula cells."""
         at, there = self._find(ids)
-        formula = there & (self._kinds[at] == Kind.FORMULA)
+        formula = there & (self._kinds[at] == CellKind.FORMULA)
         self._values[at[formula]] = values[formula]
 
     def retype(self, ids: Ids, values: np.ndarray) -> None:
         """Set typed numbers."""
         at, there = self._find(ids)
-        typed = there & (self._kinds[at] == Kind.NUMBER)
+        typed = there & (self._kinds[at] == CellKind.NUMBER)
         self._values[at[typed]] = values[typed]
 
     def snapshot(self) -> np.ndarray:

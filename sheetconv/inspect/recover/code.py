@@ -7,15 +7,15 @@ import re
 import numpy as np
 
 from sheetconv.errors import WorkbookError
-from sheetconv.inspect.recover.network import Network
-from sheetconv.inspect.recover.tensors import Tensor
+from sheetconv.inspect.recover.network import RecoveredNetwork
+from sheetconv.inspect.recover.tensors import RecoveredTensor
 
 _PLAIN = re.compile(r"[^A-Za-z0-9 _.,:!$'×()–-]")
 _MOST_AREAS, _MOST_REASONS = 3, 5
 _LINE = 110
 
 
-def arrays(network: Network) -> dict[str, np.ndarray]:
+def arrays(network: RecoveredNetwork) -> dict[str, np.ndarray]:
     """Parameters under their torch names, and inputs (with a batch axis) as ``input.name``."""
     found: dict[str, np.ndarray] = {}
     for tensor in network.layers:
@@ -30,7 +30,7 @@ def arrays(network: Network) -> dict[str, np.ndarray]:
     return found
 
 
-def module_text(network: Network, book: str) -> str:
+def module_text(network: RecoveredNetwork, book: str) -> str:
     """The source of the module. Raises `WorkbookError` when there is no layer to write."""
     if not network.layers:
         why = "; ".join(f"{u.area} {u.formula[:40]}: {u.reason}" for u in network.unread[:_MOST_REASONS])
@@ -104,17 +104,17 @@ def module_text(network: Network, book: str) -> str:
     return "\n".join(lines)
 
 
-def _last(network: Network) -> list[Tensor]:
+def _last(network: RecoveredNetwork) -> list[RecoveredTensor]:
     """Tensors that no layer reads: the network's outputs."""
     read = {id(t) for held in network.layers if held.layer for t in held.layer.inputs}
     return [t for t in network.layers if id(t) not in read] or network.layers[-1:]
 
 
-def _uses_functional(network: Network) -> bool:
+def _uses_functional(network: RecoveredNetwork) -> bool:
     return any(t.layer is not None and "F." in t.layer.expression for t in network.layers)
 
 
-def _declared(tensor: Tensor) -> list[str]:
+def _declared(tensor: RecoveredTensor) -> list[str]:
     layer = tensor.layer
     assert layer is not None
     if layer.module:
@@ -128,7 +128,7 @@ def _declared(tensor: Tensor) -> list[str]:
     ]
 
 
-def _step(tensor: Tensor, network: Network) -> list[str]:
+def _step(tensor: RecoveredTensor, network: RecoveredNetwork) -> list[str]:
     layer = tensor.layer
     assert layer is not None
     code = layer.expression.format(*(t.name for t in layer.inputs), self=f"self.{tensor.name}")
@@ -137,11 +137,11 @@ def _step(tensor: Tensor, network: Network) -> list[str]:
     return [line + comment] if len(line + comment) <= _LINE else [f"        #{comment[3:]}", line]
 
 
-def _shape(tensor: Tensor) -> str:
+def _shape(tensor: RecoveredTensor) -> str:
     return "×".join(map(str, tensor.ids.shape))
 
 
-def _where(tensor: Tensor, network: Network) -> str:
+def _where(tensor: RecoveredTensor, network: RecoveredNetwork) -> str:
     planes = tensor.ids if tensor.spatial else tensor.ids[None]
     spans = []
     for plane in planes[:_MOST_AREAS]:

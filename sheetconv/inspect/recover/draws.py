@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sheetconv.inspect.recover.cells import Ids, Kind
-from sheetconv.inspect.recover.network import Network
+from sheetconv.inspect.recover.cells import CellKind, Ids
+from sheetconv.inspect.recover.network import RecoveredNetwork
 
 _SMALLEST = 0.05
 
 
-def draws(network: Network, seed: int = 0) -> Iterator[tuple[Ids, np.ndarray]]:
+def draws(network: RecoveredNetwork, seed: int = 0) -> Iterator[tuple[Ids, np.ndarray]]:
     """Sets of numbers for all typed cells of inputs and parameters: (cells (n,), values (n,)).
 
     The first has all numbers positive, the second both signs, no zeros and no two alike; each group of cells (an
@@ -30,11 +30,11 @@ def draws(network: Network, seed: int = 0) -> Iterator[tuple[Ids, np.ndarray]]:
         yield ids[first], values[first]
 
 
-def _groups(network: Network) -> list[Ids]:
+def _groups(network: RecoveredNetwork) -> list[Ids]:
     found = [t.ids.ravel() for t in network.inputs]
     found += [n.cells() for t in network.layers if t.layer for n in t.layer.parameters.values()]
     kept = np.array(sorted(network.cells.kept), np.int64)
-    typed = (np.unique(ids[network.cells.kinds(ids) == Kind.NUMBER]) for ids in found)
+    typed = (np.unique(ids[network.cells.kinds(ids) == CellKind.NUMBER]) for ids in found)
     return [np.setdiff1d(ids, kept) for ids in typed]
 
 
@@ -48,7 +48,7 @@ def _drawn(values: np.ndarray, kind: str, random: np.random.Generator) -> np.nda
     return drawn
 
 
-def depends(network: Network) -> dict[str, list[str]]:
+def depends(network: RecoveredNetwork) -> dict[str, list[str]]:
     """For each output (a layer that none reads), names of the inputs that it depends on."""
     reads: dict[int, set[int]] = {}
     for tensor in network.tensors:

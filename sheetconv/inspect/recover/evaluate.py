@@ -9,12 +9,12 @@ from itertools import chain
 import numpy as np
 
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.grids import Grid
+from sheetconv.formulas.grids import FilledBlock
 from sheetconv.formulas.source import Cell
-from sheetconv.formulas.tree import Apply, Node, Number, Slot, Text, walk
+from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot, TextNode, walk
 from sheetconv.formulas.values import Unknown, constant
 from sheetconv.formulas.values import number as value_of
-from sheetconv.inspect.recover.cells import Cells, Kind, shifted
+from sheetconv.inspect.recover.cells import CellKind, Cells, shifted
 from sheetconv.inspect.recover.values import (
     MOST_TERMS,
     Poly,
@@ -39,7 +39,7 @@ _EACH = {
 }
 
 
-def evaluate(grid: Grid, where: Cells) -> Poly:
+def evaluate(grid: FilledBlock, where: Cells) -> Poly:
     """What all cells of a map compute, in the order of `grid.cells`.
 
     Raises `Unrecognised` for a formula outside the vocabulary, with the reason.
@@ -86,11 +86,11 @@ class _Evaluation:
         self.areas, self.where, self.places = areas, where, places
 
     def table(self, node: Node) -> Table:
-        if isinstance(node, Number):
+        if isinstance(node, NumberNode):
             return [[number(node.value)]]
         if isinstance(node, Slot):
             return self.slot(node.index)
-        if isinstance(node, Text):
+        if isinstance(node, TextNode):
             raise Unrecognised(f"it works with the text {node.value[:20]!r}")
         if not isinstance(node, Apply):
             raise Unrecognised("it hands a LAMBDA to a function that is not read")
@@ -139,7 +139,7 @@ class _Evaluation:
             there = (
                 np.array([True])
                 if ids is None
-                else np.isin(self.where.kinds(ids), (Kind.NUMBER, Kind.FORMULA))
+                else np.isin(self.where.kinds(ids), (CellKind.NUMBER, CellKind.FORMULA))
             )
             if there.any() and not there.all():
                 return [[call("AVERAGE", *polys)]]
@@ -203,7 +203,7 @@ class _Evaluation:
         read = [slots[s.index] for slots in self.areas for s in walk(node) if isinstance(s, Slot)]
         for area in dict.fromkeys(read):
             ids = self.where.inside(area)
-            if (self.where.kinds(ids) == Kind.FORMULA).any() and not _only_places(node):
+            if (self.where.kinds(ids) == CellKind.FORMULA).any() and not _only_places(node):
                 raise Unrecognised("INDEX picks a cell that changes")
             self.where.kept.update(ids.tolist())
         found = []

@@ -10,7 +10,7 @@ import numpy as np
 
 from sheetconv.formulas.source import Source
 from sheetconv.inspect.recover.cells import split
-from sheetconv.inspect.recover.network import Network
+from sheetconv.inspect.recover.network import RecoveredNetwork
 
 At = tuple[int, int]
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{1,15}(?:[-_][A-Za-z0-9]{1,15}){0,2}", re.ASCII)
@@ -59,7 +59,7 @@ _TAKEN |= {
 }
 
 
-def name_tensors(network: Network, source: Source) -> None:
+def name_tensors(network: RecoveredNetwork, source: Source) -> None:
     """Give each tensor a name of its own that Python takes; texts of the workbook give single words only."""
     texts: dict[str, dict[At, str]] = {
         sheet: {
@@ -89,7 +89,7 @@ def name_tensors(network: Network, source: Source) -> None:
         tensor.name = name
 
 
-def _title(ids: np.ndarray, texts: dict[str, dict[At, str]], network: Network) -> str:
+def _title(ids: np.ndarray, texts: dict[str, dict[At, str]], network: RecoveredNetwork) -> str:
     """The first word of the text just above, or left of, the first cell."""
     sheet, row, column = (int(part) for part in split(ids.ravel()[0]))
     here = texts[network.cells.sheets[sheet]]

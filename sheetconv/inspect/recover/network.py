@@ -11,16 +11,16 @@ import numpy as np
 
 from sheetconv.formulas.area import Area
 from sheetconv.formulas.blocks import components
-from sheetconv.formulas.grids import Grid, all_grids
+from sheetconv.formulas.grids import FilledBlock, all_grids
 from sheetconv.formulas.source import Source
 from sheetconv.formulas.tree import Skeletons
-from sheetconv.inspect.recover.cells import Cells, Ids, Kind, split
+from sheetconv.inspect.recover.cells import CellKind, Cells, Ids, split
 from sheetconv.inspect.recover.evaluate import evaluate
-from sheetconv.inspect.recover.reader import Formula, Match, Reader, apart, formula, per_cell
+from sheetconv.inspect.recover.reader import Formula, Match, SheetReader, apart, formula, per_cell
 from sheetconv.inspect.recover.recognise import gathered, recognise
 from sheetconv.inspect.recover.roles import typed_inputs
-from sheetconv.inspect.recover.tensors import Tensor, Tensors
-from sheetconv.inspect.recover.values import Call, Poly, Unrecognised, all_ids, renamed
+from sheetconv.inspect.recover.tensors import RecoveredTensor, Tensors
+from sheetconv.inspect.recover.values import Poly, PolyCall, Unrecognised, all_ids, renamed
 from sheetconv.prove.engines import get
 from sheetconv.xlsx.cells import numbers
 from sheetconv.xlsx.strip import Typed
@@ -38,7 +38,7 @@ class Unread:
 
 
 @dataclass
-class Network:
+class RecoveredNetwork:
     """What was found.
 
     Attributes:
@@ -52,33 +52,33 @@ class Network:
 
     cells: Cells
     areas: list[Area] = field(default_factory=list)
-    tensors: list[Tensor] = field(default_factory=list)
+    tensors: list[RecoveredTensor] = field(default_factory=list)
     copies: list[tuple[Ids, Ids]] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     exceptions: dict[int, str] = field(default_factory=dict)
 
     @property
-    def layers(self) -> list[Tensor]:
+    def layers(self) -> list[RecoveredTensor]:
         """Tensors that layers compute."""
         return [t for t in self.tensors if t.layer is not None]
 
     @property
-    def inputs(self) -> list[Tensor]:
+    def inputs(self) -> list[RecoveredTensor]:
         """Tensors that come from outside."""
         return [t for t in self.tensors if t.layer is None]
 
 
-def read_network(source: Source, engine: str) -> Network:
+def read_network(source: Source, engine: str) -> RecoveredNetwork:
     """Read a workbook's network; values of formulas come from the engine, never from the file's caches.
 
     Raises `EngineError`, `UsageError` (unknown engine), `LimitError` (formulas beyond all bounds).
     """
     maps = _maps(source)
     cells = Cells(source)
-    network = Network(cells, [grid.area for grid in maps])
+    network = RecoveredNetwork(cells, [grid.area for grid in maps])
     compute(source, network, engine)
     formulas = _formulas(maps, cells, network, source)
-    reader = Reader(cells, Tensors(), _usage(formulas))
+    reader = SheetReader(cells, Tensors(), _usage(formulas))
     _typed(formulas, reader)
     _levels(formulas, reader, network, source)
     read = {id(t) for held in reader.tensors.all if held.layer for t in held.layer.inputs}
@@ -86,11 +86,11 @@ def read_network(source: Source, engine: str) -> Network:
     return network
 
 
-def _maps(source: Source) -> list[Grid]:
+def _maps(source: Source) -> list[FilledBlock]:
     return all_grids(source, Skeletons(source))
 
 
-def compute(source: Source, network: Network, engine: str, typed: Typed | None = None) -> None:
+def compute(source: Source, network: RecoveredNetwork, engine: str, typed: Typed | None = None) -> None:
     """Fill in the values of all formulas, as the engine computes them with other numbers in typed cells."""
     if not network.areas:
         return
@@ -99,7 +99,9 @@ def compute(source: Source, network: Network, engine: str, typed: Typed | None =
         network.cells.fill(network.cells.inside(area), numbers(block).ravel())
 
 
-def _formulas(maps: list[Grid], cells: Cells, network: Network, source: Source) -> list[Formula]:
+def _formulas(
+    maps: list[FilledBlock], cells: Cells, network: RecoveredNetwork, source: Source
+) -> list[Formula]:
     """Maps in normal form; copies of other cells are taken out and looked through."""
     odd = {(g.sheet, *at) for g in maps for at in g.exceptions}
     found: list[Formula] = []
@@ -148,14 +150,14 @@ def _products(poly: Poly) -> list[tuple[Ids, Ids]]:
     waiting = [poly]
     while waiting:
         for term in waiting.pop().terms:
-            waiting += [p for f in term.factors if isinstance(f, Call) for p in f.of]
-            plain = [f for f in term.factors if not isinstance(f, Call)]
+            waiting += [p for f in term.factors if isinstance(f, PolyCall) for p in f.of]
+            plain = [f for f in term.factors if not isinstance(f, PolyCall)]
             if len(plain) == 2 == len(term.factors):
                 pairs.append((plain[0], plain[1]))
     return pairs
 
 
-def _typed(formulas: list[Formula], reader: Reader) -> None:
+def _typed(formulas: list[Formula], reader: SheetReader) -> None:
     """Make tensors of the typed numbers that maps read as input: images, each connected patch a plane."""
     ids: list[Ids] = []
     alone: dict[str, list[Ids]] = defaultdict(list)
@@ -167,10 +169,10 @@ def _typed(formulas: list[Formula], reader: Reader) -> None:
             for factor in all_ids(one.poly):
                 cells = per_cell(factor, one.count)
                 if one.count == 1 or (cells != cells[0]).any():
-                    ids.append(cells[reader.cells.kinds(cells) == Kind.NUMBER])
+                    ids.append(cells[reader.cells.kinds(cells) == CellKind.NUMBER])
                 else:  # one number for all of the map: an input where other maps do the same with other cells
                     alone[one.grid.skeleton.text].append(
-                        cells[:1][reader.cells.kinds(cells[:1]) == Kind.NUMBER]
+                        cells[:1][reader.cells.kinds(cells[:1]) == CellKind.NUMBER]
                     )
     ids += [
         part for parts in alone.values() if len({int(p[0]) for p in parts if len(p)}) > 3 for part in parts
@@ -188,10 +190,10 @@ def _typed(formulas: list[Formula], reader: Reader) -> None:
             plane = _plane(reader, sheet, part)
             if reader.cells.values(plane).any():
                 planes[(sheet, *plane.shape)].append(plane)
-    reader.tensors.add([Tensor("", np.stack(same)) for same in planes.values()])
+    reader.tensors.add([RecoveredTensor("", np.stack(same)) for same in planes.values()])
 
 
-def _plane(reader: Reader, sheet: int, part: set[tuple[int, int]]) -> Ids:
+def _plane(reader: SheetReader, sheet: int, part: set[tuple[int, int]]) -> Ids:
     rows, columns = [r for r, _ in part], [c for _, c in part]
     name = reader.cells.sheets[sheet]
     return np.array(
@@ -203,7 +205,7 @@ def _plane(reader: Reader, sheet: int, part: set[tuple[int, int]]) -> Ids:
     )
 
 
-def _levels(formulas: list[Formula], reader: Reader, network: Network, source: Source) -> None:
+def _levels(formulas: list[Formula], reader: SheetReader, network: RecoveredNetwork, source: Source) -> None:
     """Recognise level by level: what reads inputs only, then what reads those, and so on."""
     owner = {int(cell): k for k, one in enumerate(formulas) for cell in one.lattice.ravel()}
     owner |= {int(cell): k for k, one in enumerate(formulas) for cell in one.ids}
@@ -229,9 +231,9 @@ def _levels(formulas: list[Formula], reader: Reader, network: Network, source: S
             del waiting[k]
 
 
-def _level(ready: list[Formula], reader: Reader, network: Network, source: Source) -> None:
+def _level(ready: list[Formula], reader: SheetReader, network: RecoveredNetwork, source: Source) -> None:
     groups: dict[Hashable, list[Match]] = defaultdict(list)
-    given: list[Tensor] = []
+    given: list[RecoveredTensor] = []
     for one in ready:
         try:
             if not one.poly.terms:
@@ -241,16 +243,16 @@ def _level(ready: list[Formula], reader: Reader, network: Network, source: Sourc
         except Unrecognised as error:
             _unread(one, str(error), network, source)
             if np.isfinite(reader.cells.values(one.lattice)).all():
-                given.append(Tensor("", one.lattice[None], note="formulas, taken as given"))
-    made: list[Tensor] = []
+                given.append(RecoveredTensor("", one.lattice[None], note="formulas, taken as given"))
+    made: list[RecoveredTensor] = []
     for matches in groups.values():
         try:
             ids, layer = matches[0].build(matches, reader)
-            made.append(Tensor("", ids, layer))
+            made.append(RecoveredTensor("", ids, layer))
         except Unrecognised as error:
             try:
                 alone = [gathered.recognise(match.formula, reader) for match in matches]
-                made += [Tensor("", *match.build([match], reader)) for match in alone]
+                made += [RecoveredTensor("", *match.build([match], reader)) for match in alone]
             except Unrecognised:
                 for match in matches:
                     _unread(match.formula, str(error), network, source)
@@ -268,7 +270,7 @@ def _level(ready: list[Formula], reader: Reader, network: Network, source: Sourc
     reader.tensors.add(made + _merged(given))
 
 
-def _matches(one: Formula, reader: Reader) -> list[Match]:
+def _matches(one: Formula, reader: SheetReader) -> list[Match]:
     """The map as one part of a layer; a small map whose cells have no common law, cell by cell."""
     few = 1 < one.count <= _MOST_APART
     if few and len(one.poly.terms) > _LONG:  # sums over other cells each: rather one layer's units than a map
@@ -284,15 +286,15 @@ def _matches(one: Formula, reader: Reader) -> list[Match]:
         raise
 
 
-def _merged(given: list[Tensor]) -> list[Tensor]:
+def _merged(given: list[RecoveredTensor]) -> list[RecoveredTensor]:
     """Planes of one size, given alike, as channels of one tensor."""
     same: dict[tuple[int, ...], list[Ids]] = defaultdict(list)
     for tensor in given:
         same[tensor.ids.shape[1:]].append(tensor.ids)
-    return [Tensor("", np.concatenate(ids), note=given[0].note) for ids in same.values()]
+    return [RecoveredTensor("", np.concatenate(ids), note=given[0].note) for ids in same.values()]
 
 
-def _unread(one: Formula, reason: str, network: Network, source: Source) -> None:
+def _unread(one: Formula, reason: str, network: RecoveredNetwork, source: Source) -> None:
     if any(u.area == one.grid.area for u in network.unread):
         return
     text = source.formula((one.grid.sheet, *one.grid.first)) or ""

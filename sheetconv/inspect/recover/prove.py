@@ -26,8 +26,8 @@ from sheetconv.formulas.source import Source
 from sheetconv.inspect.recover.code import arrays, module_text
 from sheetconv.inspect.recover.draws import depends, draws
 from sheetconv.inspect.recover.names import name_tensors
-from sheetconv.inspect.recover.network import Network, Unread, compute, read_network
-from sheetconv.inspect.recover.tensors import Tensor
+from sheetconv.inspect.recover.network import RecoveredNetwork, Unread, compute, read_network
+from sheetconv.inspect.recover.tensors import RecoveredTensor
 from sheetconv.prove.engines import available
 
 TOLERANCE, TOLERANCE_ELSEWHERE = 1e-12, 1e-9
@@ -55,7 +55,7 @@ class Compared:
 
 
 @dataclass
-class Report:
+class RecoveryReport:
     """The outcome.
 
     Attributes:
@@ -111,7 +111,7 @@ class Report:
         }
 
 
-def recover(book: Path, out: Path, engine: str = "ironcalc", *, force: bool = False) -> Report:
+def recover(book: Path, out: Path, engine: str = "ironcalc", *, force: bool = False) -> RecoveryReport:
     """Read the network of `book` and write it to `out` (.py) and its numbers beside it (.safetensors).
 
     Raises `UsageError` (out is no .py), `OutputError` (exists, not writable), `WorkbookError` (unreadable, or no
@@ -130,7 +130,9 @@ def recover(book: Path, out: Path, engine: str = "ironcalc", *, force: bool = Fa
             trial = Path(folder, out.name)
             _write(trial, text, held)
             module = _load(trial)
-            report = Report(str(out), str(weights), engine, unread=network.unread, depends=depends(network))
+            report = RecoveryReport(
+                str(out), str(weights), engine, unread=network.unread, depends=depends(network)
+            )
             wrong = _compare(network, _run(module, network), source, report)
             if wrong:
                 report = _second_witness(network, module, source, report, wrong)
@@ -163,7 +165,7 @@ def _load(path: Path) -> Any:
     return module.load()
 
 
-def _run(module: Any, network: Network) -> dict[str, np.ndarray]:
+def _run(module: Any, network: RecoveredNetwork) -> dict[str, np.ndarray]:
     """Compute all layers from the numbers that stand in the workbook's cells now."""
     import torch
 
@@ -180,8 +182,8 @@ def _run(module: Any, network: Network) -> dict[str, np.ndarray]:
 
 
 def _wrong(
-    network: Network, steps: dict[str, np.ndarray], tolerance: float
-) -> Iterator[tuple[Tensor, np.ndarray]]:
+    network: RecoveredNetwork, steps: dict[str, np.ndarray], tolerance: float
+) -> Iterator[tuple[RecoveredTensor, np.ndarray]]:
     """Each layer with the relative errors of its cells; infinite where only one side is a number."""
     for tensor in network.layers:
         expected = steps[tensor.name].reshape(tensor.ids.shape)
@@ -196,7 +198,7 @@ def _wrong(
 
 
 def _compare(
-    network: Network, steps: dict[str, np.ndarray], source: Source, report: Report
+    network: RecoveredNetwork, steps: dict[str, np.ndarray], source: Source, report: RecoveryReport
 ) -> dict[int, tuple[float, float]]:
     """Fill in the report; returns (found, expected) of each cell that differs."""
     wrong: dict[int, tuple[float, float]] = {}
@@ -219,8 +221,12 @@ def _compare(
 
 
 def _second_witness(
-    network: Network, module: Any, source: Source, report: Report, wrong: dict[int, tuple[float, float]]
-) -> Report:
+    network: RecoveredNetwork,
+    module: Any,
+    source: Source,
+    report: RecoveryReport,
+    wrong: dict[int, tuple[float, float]],
+) -> RecoveryReport:
     """Ask other engines before the workbook is blamed: the report by one that agrees with torch, if any does."""
     before, ids = network.cells.snapshot(), np.array(sorted(wrong), np.int64)
     found = network.cells.values(ids)
@@ -231,7 +237,7 @@ def _second_witness(
             compute(source, network, other.name)
         except EngineError:
             continue
-        second = Report(
+        second = RecoveryReport(
             report.model, report.weights, other.name, unread=report.unread, depends=report.depends
         )
         if not _compare(network, _run(module, network), source, second):
@@ -246,14 +252,14 @@ def _second_witness(
 
 
 def _pairs(
-    network: Network, tensor: Tensor, steps: dict[str, np.ndarray], bad: np.ndarray
+    network: RecoveredNetwork, tensor: RecoveredTensor, steps: dict[str, np.ndarray], bad: np.ndarray
 ) -> dict[int, tuple[float, float]]:
     """(found, expected) of the cells marked as bad."""
     found, expected = network.cells.values(tensor.ids)[bad], steps[tensor.name].reshape(tensor.ids.shape)[bad]
     return {int(i): (float(f), float(e)) for i, f, e in zip(tensor.ids[bad], found, expected, strict=True)}
 
 
-def _wrong_copies(network: Network) -> dict[int, tuple[float, float]]:
+def _wrong_copies(network: RecoveredNetwork) -> dict[int, tuple[float, float]]:
     wrong = {}
     for ids, copied in network.copies:
         found, expected = network.cells.values(ids), network.cells.values(copied)
@@ -262,7 +268,7 @@ def _wrong_copies(network: Network) -> dict[int, tuple[float, float]]:
     return wrong
 
 
-def _elsewhere(network: Network, module: Any, source: Source, report: Report) -> None:
+def _elsewhere(network: RecoveredNetwork, module: Any, source: Source, report: RecoveryReport) -> None:
     """Compare with other numbers in all typed cells; cells told of already are left out."""
     known = {(a.sheet, r, c) for d in report.differences for a in [d.area] for r, c in _cells(a)}
     before = network.cells.snapshot()
@@ -297,10 +303,10 @@ def _cells(area: Area) -> Iterator[tuple[int, int]]:
 
 
 def _explain(
-    network: Network,
+    network: RecoveredNetwork,
     wrong: dict[int, tuple[float, float]],
     source: Source,
-    report: Report,
+    report: RecoveryReport,
     when: str = "",
     quiet: bool = True,
 ) -> None:

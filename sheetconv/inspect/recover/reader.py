@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.formulas.grids import Grid
+from sheetconv.formulas.grids import FilledBlock
 from sheetconv.inspect.recover.cells import Cells, Ids
-from sheetconv.inspect.recover.tensors import Layer, Tensor, Tensors
+from sheetconv.inspect.recover.tensors import RecoveredLayer, RecoveredTensor, Tensors
 from sheetconv.inspect.recover.values import Poly, single
 
 
@@ -26,7 +26,7 @@ class Formula:
         lattice: all cells of the map, those included that were changed by hand, shape (H, W).
     """
 
-    grid: Grid
+    grid: FilledBlock
     poly: Poly
     ids: Ids
     positions: np.ndarray
@@ -43,7 +43,7 @@ class Formula:
         return self.lattice.shape[0], self.lattice.shape[1]
 
 
-def formula(grid: Grid, poly: Poly, cells: Cells) -> Formula:
+def formula(grid: FilledBlock, poly: Poly, cells: Cells) -> Formula:
     """Number the cells of a map."""
     ids = np.array([cells.number(grid.sheet, *at) for at in grid.cells], np.int64)
     positions = np.array(list(grid.cells.values()), np.int64)
@@ -79,11 +79,11 @@ class Match:
     formula: Formula
     key: Hashable
     data: Any
-    build: Callable[[list[Match], Reader], tuple[Ids, Layer]]
+    build: Callable[[list[Match], SheetReader], tuple[Ids, RecoveredLayer]]
 
 
 @dataclass(eq=False)
-class Reader:
+class SheetReader:
     """State of reading a workbook back."""
 
     cells: Cells
@@ -91,7 +91,7 @@ class Reader:
     readers_of: dict[int, int]
     """For each cell that is a factor of products: how many maps read it."""
 
-    def tensor(self, index: int) -> Tensor:
+    def tensor(self, index: int) -> RecoveredTensor:
         """A tensor by its number."""
         return self.tensors.all[index]
 
@@ -101,7 +101,7 @@ def per_cell(ids: Ids, count: int) -> Ids:
     return np.broadcast_to(ids, (count,)) if ids.shape != (count,) else ids
 
 
-def joined(inputs: list[Tensor]) -> tuple[str, list[int], tuple[int, int]]:
+def joined(inputs: list[RecoveredTensor]) -> tuple[str, list[int], tuple[int, int]]:
     """One tensor of planes from several: the expression, each input's first channel, and (H, W).
 
     Smaller planes are filled up with zeros below and at the right.
@@ -116,7 +116,7 @@ def joined(inputs: list[Tensor]) -> tuple[str, list[int], tuple[int, int]]:
     return (parts[0] if len(parts) == 1 else f"torch.cat([{', '.join(parts)}], 1)"), offsets, (rows, columns)
 
 
-def flattened(inputs: list[Tensor]) -> tuple[str, list[int]]:
+def flattened(inputs: list[RecoveredTensor]) -> tuple[str, list[int]]:
     """One vector from several tensors: the expression, and where each starts."""
     parts, offsets, at = [], [], 0
     for index, tensor in enumerate(inputs):

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from sheetconv.inspect.recover.cells import Ids, Kind
-from sheetconv.inspect.recover.reader import Formula, Reader
+from sheetconv.inspect.recover.cells import CellKind, Ids
+from sheetconv.inspect.recover.reader import Formula, SheetReader
 from sheetconv.inspect.recover.values import Unrecognised
 
 _LARGEST_KERNEL = 121
 Pair = tuple[Ids, Ids]
 
 
-def split_products(pairs: list[Pair], formula: Formula, reader: Reader) -> tuple[list[Ids], list[Ids], bool]:
+def split_products(
+    pairs: list[Pair], formula: Formula, reader: SheetReader
+) -> tuple[list[Ids], list[Ids], bool]:
     """(inputs, weights, whether all cells share the weights), each a list of T arrays of n cells.
 
     Raises `Unrecognised` where formulas compute both factors, or where both move with the cell.
@@ -63,7 +65,7 @@ def _still_is_input(
     return apart and (len(open_) > _LARGEST_KERNEL or min(formula.shape) == 1)
 
 
-def _swap_single(pairs: list[Pair], reader: Reader) -> bool:
+def _swap_single(pairs: list[Pair], reader: SheetReader) -> bool:
     """Whether the second factor of a single cell's products, all typed, is the input."""
     sides = [np.concatenate([p[k] for p in pairs]) for k in (0, 1)]
     known = [float((reader.tensors.find(side)[0] >= 0).mean()) for side in sides]
@@ -73,22 +75,22 @@ def _swap_single(pairs: list[Pair], reader: Reader) -> bool:
     return read[1] > read[0]
 
 
-def _computed(ids: Ids, reader: Reader) -> bool:
+def _computed(ids: Ids, reader: SheetReader) -> bool:
     """Whether formulas compute the cells (or some of them, where a window reaches beyond a map)."""
-    return bool((reader.cells.kinds(ids) == Kind.FORMULA).any())
+    return bool((reader.cells.kinds(ids) == CellKind.FORMULA).any())
 
 
-def typed_inputs(pairs: list[Pair], formula: Formula, reader: Reader) -> list[Ids]:
+def typed_inputs(pairs: list[Pair], formula: Formula, reader: SheetReader) -> list[Ids]:
     """Cells that products read as input and that hold typed numbers; empty where roles cannot be told."""
     try:
         data, _, _ = split_products(pairs, formula, reader)
     except Unrecognised:
         data = _matrix_input(pairs, formula, reader)
     ids = np.concatenate(data) if data else np.empty(0, np.int64)
-    return [ids[reader.cells.kinds(ids) == Kind.NUMBER]]
+    return [ids[reader.cells.kinds(ids) == CellKind.NUMBER]]
 
 
-def _matrix_input(pairs: list[Pair], formula: Formula, reader: Reader) -> list[Ids]:
+def _matrix_input(pairs: list[Pair], formula: Formula, reader: SheetReader) -> list[Ids]:
     """Of two typed matrices multiplied, the one that several maps read, else the one whose rows are the product's."""
     if any(_computed(side, reader) for pair in pairs for side in pair):
         return []

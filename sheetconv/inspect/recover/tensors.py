@@ -10,7 +10,7 @@ from sheetconv.inspect.recover.cells import Cells, Ids
 
 
 @dataclass(eq=False)
-class Tensor:
+class RecoveredTensor:
     """Cells that hold a tensor: `ids` of shape (C, H, W), planes, or (U,), a vector.
 
     `layer` computes it; None for an input (typed numbers, or formulas taken as given).
@@ -18,7 +18,7 @@ class Tensor:
 
     name: str
     ids: Ids
-    layer: Layer | None = None
+    layer: RecoveredLayer | None = None
     note: str = ""
 
     @property
@@ -68,7 +68,7 @@ class Numbers:
 
 
 @dataclass(eq=False)
-class Layer:
+class RecoveredLayer:
     """One step of the network.
 
     Attributes:
@@ -82,7 +82,7 @@ class Layer:
     """
 
     kind: str
-    inputs: list[Tensor]
+    inputs: list[RecoveredTensor]
     expression: str
     module: str = ""
     parameters: dict[str, Numbers] = field(default_factory=dict)
@@ -94,12 +94,12 @@ class Tensors:
     """All tensors, in the order of computing, with a look-up by cell."""
 
     def __init__(self) -> None:
-        self.all: list[Tensor] = []
+        self.all: list[RecoveredTensor] = []
         self._ids = np.empty(0, np.int64)
         self._owner = np.empty(0, np.int64)
         self._flat = np.empty(0, np.int64)
 
-    def add(self, tensors: list[Tensor]) -> None:
+    def add(self, tensors: list[RecoveredTensor]) -> None:
         """Take in more tensors; a cell stays with the first that holds it."""
         ids, owner, flat = [self._ids], [self._owner], [self._flat]
         for tensor in tensors:

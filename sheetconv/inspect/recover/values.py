@@ -22,18 +22,18 @@ class Unrecognised(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class PolyCall:
     """A function of polys, by its spreadsheet name; ``()`` is a poly kept as one factor."""
 
     name: str
     of: tuple[Poly, ...]
 
 
-Factor = Ids | Call
+Factor = Ids | PolyCall
 
 
 @dataclass(frozen=True, eq=False)
-class Term:
+class PolyTerm:
     """A coefficient times factors; no factors: a constant."""
 
     coefficient: float
@@ -44,7 +44,7 @@ class Term:
 class Poly:
     """A sum of terms, for all cells of a map at once."""
 
-    terms: tuple[Term, ...]
+    terms: tuple[PolyTerm, ...]
 
     @property
     def constant(self) -> float | None:
@@ -58,36 +58,36 @@ class Poly:
         """The cells that the poly simply is; None for anything more."""
         if len(self.terms) == 1 and self.terms[0].coefficient == 1.0 and len(self.terms[0].factors) == 1:
             factor = self.terms[0].factors[0]
-            return None if isinstance(factor, Call) else factor
+            return None if isinstance(factor, PolyCall) else factor
         return None
 
     @property
-    def call(self) -> Call | None:
+    def call(self) -> PolyCall | None:
         """The call that the poly simply is; None for anything else."""
         if len(self.terms) == 1 and self.terms[0].coefficient == 1.0 and len(self.terms[0].factors) == 1:
             factor = self.terms[0].factors[0]
-            return factor if isinstance(factor, Call) else None
+            return factor if isinstance(factor, PolyCall) else None
         return None
 
 
 def number(value: float) -> Poly:
     """A constant."""
-    return Poly((Term(float(value)),) if value else ())
+    return Poly((PolyTerm(float(value)),) if value else ())
 
 
 def cells(ids: Ids) -> Poly:
     """The value of cells."""
-    return Poly((Term(1.0, (ids,)),))
+    return Poly((PolyTerm(1.0, (ids,)),))
 
 
 def call(name: str, *of: Poly) -> Poly:
     """A function's result."""
-    return Poly((Term(1.0, (Call(name, of),)),))
+    return Poly((PolyTerm(1.0, (PolyCall(name, of),)),))
 
 
 def add(polys: Iterable[Poly]) -> Poly:
     """The sum; constants are gathered."""
-    terms: list[Term] = []
+    terms: list[PolyTerm] = []
     constant = 0.0
     for poly in polys:
         for term in poly.terms:
@@ -102,7 +102,7 @@ def add(polys: Iterable[Poly]) -> Poly:
 
 def scale(poly: Poly, by: float) -> Poly:
     """The poly times a number."""
-    return Poly(tuple(Term(t.coefficient * by, t.factors) for t in poly.terms))
+    return Poly(tuple(PolyTerm(t.coefficient * by, t.factors) for t in poly.terms))
 
 
 def multiply(one: Poly, two: Poly) -> Poly:
@@ -113,11 +113,13 @@ def multiply(one: Poly, two: Poly) -> Poly:
         return scale(one, two.constant)
     if len(one.terms) > 1 and len(two.terms) > 1:
         two = call("()", two)
-    if len(one.terms) > 1 and any(isinstance(f, Call) for t in two.terms for f in t.factors):
+    if len(one.terms) > 1 and any(isinstance(f, PolyCall) for t in two.terms for f in t.factors):
         one = call("()", one)
     return Poly(
         tuple(
-            Term(a.coefficient * b.coefficient, a.factors + b.factors) for a in one.terms for b in two.terms
+            PolyTerm(a.coefficient * b.coefficient, a.factors + b.factors)
+            for a in one.terms
+            for b in two.terms
         )
     )
 
@@ -135,10 +137,10 @@ def equal(one: Poly, two: Poly) -> bool:
 
 
 def _equal(one: Factor, two: Factor) -> bool:
-    if isinstance(one, Call) or isinstance(two, Call):
+    if isinstance(one, PolyCall) or isinstance(two, PolyCall):
         return (
-            isinstance(one, Call)
-            and isinstance(two, Call)
+            isinstance(one, PolyCall)
+            and isinstance(two, PolyCall)
             and one.name == two.name
             and len(one.of) == len(two.of)
             and all(equal(a, b) for a, b in zip(one.of, two.of, strict=True))
@@ -152,7 +154,7 @@ def all_ids(poly: Poly) -> Iterator[Ids]:
     while waiting:
         for term in waiting.pop().terms:
             for factor in term.factors:
-                if isinstance(factor, Call):
+                if isinstance(factor, PolyCall):
                     waiting += factor.of
                 else:
                     yield factor
@@ -162,25 +164,25 @@ def renamed(poly: Poly, old: np.ndarray, new: np.ndarray) -> Poly:
     """The poly with cells replaced: those of `old` (sorted) by those of `new`."""
 
     def ids(factor: Factor) -> Factor:
-        if isinstance(factor, Call):
-            return Call(factor.name, tuple(renamed(p, old, new) for p in factor.of))
+        if isinstance(factor, PolyCall):
+            return PolyCall(factor.name, tuple(renamed(p, old, new) for p in factor.of))
         at = np.minimum(np.searchsorted(old, factor), len(old) - 1)
         return np.where(old[at] == factor, new[at], factor)
 
     if not len(old):
         return poly
-    return Poly(tuple(Term(t.coefficient, tuple(ids(f) for f in t.factors)) for t in poly.terms))
+    return Poly(tuple(PolyTerm(t.coefficient, tuple(ids(f) for f in t.factors)) for t in poly.terms))
 
 
 def single(poly: Poly, index: int) -> Poly:
     """The poly of one of the n cells."""
 
     def one(factor: Factor) -> Factor:
-        if isinstance(factor, Call):
-            return Call(factor.name, tuple(single(p, index) for p in factor.of))
+        if isinstance(factor, PolyCall):
+            return PolyCall(factor.name, tuple(single(p, index) for p in factor.of))
         return factor[index : index + 1] if len(factor) > 1 else factor
 
-    return Poly(tuple(Term(t.coefficient, tuple(one(f) for f in t.factors)) for t in poly.terms))
+    return Poly(tuple(PolyTerm(t.coefficient, tuple(one(f) for f in t.factors)) for t in poly.terms))
 
 
 def stacked(polys: list[Poly]) -> Poly:
@@ -198,16 +200,16 @@ def stacked(polys: list[Poly]) -> Poly:
         ):
             raise Unrecognised("cells of one array formula compute different things")
         factors = tuple(_stack(list(f)) for f in zip(*(t.factors for t in group), strict=True))
-        terms.append(Term(group[0].coefficient, factors))
+        terms.append(PolyTerm(group[0].coefficient, factors))
     return Poly(tuple(terms))
 
 
 def _stack(factors: list[Factor]) -> Factor:
-    calls = [f for f in factors if isinstance(f, Call)]
+    calls = [f for f in factors if isinstance(f, PolyCall)]
     if not calls:
-        return np.concatenate([f for f in factors if not isinstance(f, Call)])
+        return np.concatenate([f for f in factors if not isinstance(f, PolyCall)])
     if len(calls) < len(factors) or any(
         c.name != calls[0].name or len(c.of) != len(calls[0].of) for c in calls
     ):
         raise Unrecognised("cells of one array formula compute different things")
-    return Call(calls[0].name, tuple(stacked(list(p)) for p in zip(*(c.of for c in calls), strict=True)))
+    return PolyCall(calls[0].name, tuple(stacked(list(p)) for p in zip(*(c.of for c in calls), strict=True)))

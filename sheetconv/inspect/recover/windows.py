@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sheetconv.inspect.recover.cells import Cells, Ids, Kind
+from sheetconv.inspect.recover.cells import CellKind, Cells, Ids
 from sheetconv.inspect.recover.tensors import Tensors
 from sheetconv.inspect.recover.values import Unrecognised
 
@@ -21,7 +21,7 @@ Positions = np.ndarray
 
 
 @dataclass(frozen=True)
-class Element:
+class WindowElement:
     """One element of the window: where it reads, as tensor, channel and offset; `index` numbers the terms."""
 
     index: int
@@ -35,7 +35,7 @@ class Element:
 class Windows:
     """All elements, the stride, and which of the n cells read something else than zeros outside (n,)."""
 
-    elements: list[Element]
+    elements: list[WindowElement]
     stride: tuple[int, int]
     doubtful: np.ndarray
 
@@ -89,7 +89,7 @@ def windows(reads: list[Ids], positions: Positions, tensors: Tensors, cells: Cel
         within = (predicted[0] >= 0) & (predicted[0] < rows) & (predicted[1] >= 0) & (predicted[1] < columns)
         wrong = np.where(mine, (down != top) | (right != left), within | ~_empty(reads[index], cells))
         doubtful |= wrong
-        elements.append(Element(index, tensor, common, top, left))
+        elements.append(WindowElement(index, tensor, common, top, left))
     if doubtful.mean() > _MOST_DOUBTFUL:
         raise Unrecognised("its windows do not follow one law")
     return Windows(elements, (stride[0], stride[1]), doubtful)
@@ -98,7 +98,7 @@ def windows(reads: list[Ids], positions: Positions, tensors: Tensors, cells: Cel
 def _empty(ids: Ids, cells: Cells) -> np.ndarray:
     """Whether cells add nothing to a sum: blank, text or a typed zero."""
     kinds = cells.kinds(ids)
-    return (kinds != Kind.FORMULA) & (cells.values(ids) == 0)
+    return (kinds != CellKind.FORMULA) & (cells.values(ids) == 0)
 
 
 def _step(position: np.ndarray, place: np.ndarray) -> int | None:

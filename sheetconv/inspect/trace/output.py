@@ -25,7 +25,7 @@ import numpy as np
 
 from sheetconv.formulas import region
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.naming import Names, Part
+from sheetconv.formulas.naming import CellNames, NamedPart
 from sheetconv.formulas.precedents import Level, Trace
 from sheetconv.formulas.source import Source
 
@@ -33,7 +33,7 @@ _FOLD_FROM, _FOLD_RUN, _FOLD_AREAS = 40, 8, 4
 _WIDEST = 60
 
 
-def as_text(trace: Trace, names: Names, what: str = "precedents") -> Iterator[str]:
+def as_text(trace: Trace, names: CellNames, what: str = "precedents") -> Iterator[str]:
     """Lines for a reader: the cell, then one line for each part of each level, then what is amiss.
 
     In long traces, runs of levels that each add as many cells are told in one line; no cell is left out.
@@ -84,7 +84,7 @@ def _told(run: list[Level]) -> Iterator[tuple[int, int, list[Level]]]:
             yield level.number, level.number, [level]
 
 
-def _level(first: int, last: int, levels: list[Level], names: Names, what: str) -> Iterator[str]:
+def _level(first: int, last: int, levels: list[Level], names: CellNames, what: str) -> Iterator[str]:
     cells = sum(level.cells for level in levels)
     if first == last:
         yield f"level {first}: {_many(cells, 'cell')}"
@@ -123,7 +123,7 @@ def _size(area: Area) -> str:
     return "1 cell" if area.size == 1 else f"{rows}×{columns}"
 
 
-def as_json(trace: Trace, names: Names, what: str = "precedents") -> Iterator[str]:
+def as_json(trace: Trace, names: CellNames, what: str = "precedents") -> Iterator[str]:
     """Pieces of one JSON object; see the module for its form."""
     blank = sum(a.size for level in trace.levels for a in level.blank)
     head = {"schema": 1, "start": str(trace.start), "direction": what, "cells": trace.cells, "blank": blank}
@@ -143,7 +143,7 @@ def as_json(trace: Trace, names: Names, what: str = "precedents") -> Iterator[st
     yield "\n  ],\n" + json.dumps(tail, indent=2, ensure_ascii=False)[2:]
 
 
-def _entry(part: Part) -> dict[str, str | int]:
+def _entry(part: NamedPart) -> dict[str, str | int]:
     return {
         "area": str(part.area),
         "cells": part.area.size,
@@ -154,7 +154,7 @@ def _entry(part: Part) -> dict[str, str | int]:
     }
 
 
-def as_csv(trace: Trace, names: Names) -> Iterator[str]:
+def as_csv(trace: Trace, names: CellNames) -> Iterator[str]:
     """Rows ``level, area, cells, blank, role, layer, tensor, where``; blank counts the area's empty cells."""
     yield _row("level", "area", "cells", "blank", "role", "layer", "tensor", "where")
     for level in trace.levels:
@@ -171,7 +171,7 @@ def _row(*values: object) -> str:
     return out.getvalue()
 
 
-def as_dot(trace: Trace, source: Source, names: Names, what: str = "precedents") -> Iterator[str]:
+def as_dot(trace: Trace, source: Source, names: CellNames, what: str = "precedents") -> Iterator[str]:
     """A directed graph in Graphviz's language: arrows from what is read to the formulas that read it.
 
     A node is a tensor of our workbooks, elsewhere a rectangle of cells; the cell asked about has one of its own.
@@ -188,7 +188,7 @@ def as_dot(trace: Trace, source: Source, names: Names, what: str = "precedents")
     yield "}"
 
 
-def _nodes(trace: Trace, names: Names) -> list[tuple[list[str], list[Area]]]:
+def _nodes(trace: Trace, names: CellNames) -> list[tuple[list[str], list[Area]]]:
     groups: dict[tuple[str, str], list[Area]] = {}
     for part in (part for area in trace.areas for part in names.parts(area)):
         key = (part.role, part.tensor) if part.tensor else (str(part.area), "")

@@ -16,7 +16,7 @@ from sheetconv.errors import LimitError
 from sheetconv.files import check_target, replacing
 from sheetconv.formulas import region
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.naming import Names
+from sheetconv.formulas.naming import CellNames
 from sheetconv.formulas.precedents import Trace
 from sheetconv.formulas.source import Source
 from sheetconv.xlsx.a1 import column_letters
@@ -48,7 +48,7 @@ class _View:
     titles: list[tuple[int, int, str]]
 
 
-def draw(source: Source, trace: Trace, path: Path, names: Names, *, force: bool = False) -> None:
+def draw(source: Source, trace: Trace, path: Path, names: CellNames, *, force: bool = False) -> None:
     """Write a PNG with one panel for each sheet that the trace touches.
 
     Raises `LimitError` where the cells of one sheet span more than `MOST_PIXELS`, `OutputError`.
@@ -105,7 +105,7 @@ def _swatch(colour: np.ndarray, label: str) -> Any:
     return Patch(color=tuple(colour / 255), label=label)
 
 
-def _view(source: Source, names: Names, sheet: str, lit: list[tuple[Area, np.ndarray]]) -> _View:
+def _view(source: Source, names: CellNames, sheet: str, lit: list[tuple[Area, np.ndarray]]) -> _View:
     r0, c0, r1, c1 = _bounds(source, names, sheet, lit)
     if (r1 - r0 + 1) * (c1 - c0 + 1) > MOST_PIXELS:
         raise LimitError(
@@ -129,7 +129,7 @@ def _view(source: Source, names: Names, sheet: str, lit: list[tuple[Area, np.nda
 
 
 def _bounds(
-    source: Source, names: Names, sheet: str, lit: list[tuple[Area, np.ndarray]]
+    source: Source, names: CellNames, sheet: str, lit: list[tuple[Area, np.ndarray]]
 ) -> tuple[int, int, int, int]:
     """What is drawn of a sheet: all of its blocks where that is not much more than what is lit, else near it."""
     r0, c0, r1, c1 = region.bounds(np.array([area[1:] for area, _ in lit], np.int64))
@@ -144,7 +144,7 @@ def _bounds(
 
 
 def _blocks(
-    source: Source, names: Names, sheet: str, box: tuple[int, int, int, int]
+    source: Source, names: CellNames, sheet: str, box: tuple[int, int, int, int]
 ) -> list[tuple[tuple[int, int, int, int], str]]:
     """Rectangles of cells that belong together and meet `box`, with a title for the first of each tensor."""
     tensors = names.blocks(sheet, box)

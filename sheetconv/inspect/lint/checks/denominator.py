@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.grids import Grid
-from sheetconv.formulas.tree import Apply, Node, Number, Slot, walk
-from sheetconv.inspect.lint.sheet import MOST_AREA, Finding, Kind, Sheet
+from sheetconv.formulas.grids import FilledBlock
+from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot, walk
+from sheetconv.inspect.lint.sheet import MOST_AREA, Finding, FindingKind, Sheet
 
 _COUNTING = {"SUM", "COUNT", "COUNTIF", "COUNTBLANK", "COUNTA"}
 _HARMLESS = {1.0, 2.0, 10.0, 100.0, 255.0, 256.0, 1000.0}
@@ -31,7 +31,7 @@ def check(sheet: Sheet) -> Iterator[Finding]:
                     yield finding
 
 
-def _quotient(sheet: Sheet, grid: Grid, node: Apply) -> Finding | None:
+def _quotient(sheet: Sheet, grid: FilledBlock, node: Apply) -> Finding | None:
     slots = grid.slots[grid.first]
     below = [part for part in node.of if isinstance(part, Apply) and part.name == "1/"]
     above = [part for part in node.of if part not in below]
@@ -80,7 +80,7 @@ def _counted(sheet: Sheet, node: Node, slots: tuple[Area, ...], deep: int = 2) -
 
 def _value(sheet: Sheet, node: Node, slots: tuple[Area, ...], deep: int = 8) -> float | None:
     """The number that a divisor is: typed, a product of typed ones, or a count of cells."""
-    if isinstance(node, Number):
+    if isinstance(node, NumberNode):
         return node.value
     if isinstance(node, Slot) and slots[node.index].size == 1 and deep:
         area = slots[node.index]
@@ -107,4 +107,8 @@ def _value(sheet: Sheet, node: Node, slots: tuple[Area, ...], deep: int = 8) -> 
 
 
 def _filled(sheet: Sheet, area: Area) -> int:
-    return int(np.isin(sheet.book[area.sheet].mask(area), (Kind.ZERO, Kind.NUMBER, Kind.FORMULA)).sum())
+    return int(
+        np.isin(
+            sheet.book[area.sheet].mask(area), (FindingKind.ZERO, FindingKind.NUMBER, FindingKind.FORMULA)
+        ).sum()
+    )

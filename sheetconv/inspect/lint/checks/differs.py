@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sheetconv.formulas.area import Area, rectangles
-from sheetconv.formulas.grids import Grid
+from sheetconv.formulas.grids import FilledBlock
 from sheetconv.inspect.lint.checks.text_number import is_number
-from sheetconv.inspect.lint.sheet import Finding, Kind, Sheet
+from sheetconv.inspect.lint.sheet import Finding, FindingKind, Sheet
 from sheetconv.xlsx.a1 import cell_name
 
 _MAP = 8
@@ -33,7 +33,7 @@ def check(sheet: Sheet) -> Iterator[Finding]:
         yield from _missing(sheet, grid)
 
 
-def _formula(sheet: Sheet, grid: Grid, area: Area) -> Finding:
+def _formula(sheet: Sheet, grid: FilledBlock, area: Area) -> Finding:
     at = area.row0, area.column0
     text = sheet.formulas[at]
     return Finding(
@@ -44,7 +44,7 @@ def _formula(sheet: Sheet, grid: Grid, area: Area) -> Finding:
     )
 
 
-def _constant(sheet: Sheet, grid: Grid, area: Area) -> Finding:
+def _constant(sheet: Sheet, grid: FilledBlock, area: Area) -> Finding:
     value = sheet.values[area.row0, area.column0]
     return Finding(
         area,
@@ -54,7 +54,7 @@ def _constant(sheet: Sheet, grid: Grid, area: Area) -> Finding:
     )
 
 
-def _missing(sheet: Sheet, grid: Grid) -> Iterator[Finding]:
+def _missing(sheet: Sheet, grid: FilledBlock) -> Iterator[Finding]:
     """Blank cells or texts inside a map that is full but for them."""
     rows, columns = grid.shape
     gaps = rows * columns - len(grid.cells) - len(grid.exceptions)
@@ -67,15 +67,15 @@ def _missing(sheet: Sheet, grid: Grid) -> Iterator[Finding]:
         for column in range(area.column0, area.column1 + 1, grid.pitch[1])
         if (row, column) not in grid.cells
         and not is_number(sheet.texts.get((row, column), ""))  # text_number tells of those
-        and sheet.kind((row, column)) in (Kind.BLANK, Kind.TEXT, Kind.OTHER)
+        and sheet.kind((row, column)) in (FindingKind.BLANK, FindingKind.TEXT, FindingKind.OTHER)
     ]
     for gap in rectangles((sheet.name, *at) for at in empty):
-        what = "holds text" if sheet.kind((gap.row0, gap.column0)) == Kind.TEXT else "has no formula"
+        what = "holds text" if sheet.kind((gap.row0, gap.column0)) == FindingKind.TEXT else "has no formula"
         at = gap.row0, gap.column0
         yield Finding(gap, "differs", f"{what}, inside the map {area}", _expected(sheet, grid, at))
 
 
-def _expected(sheet: Sheet, grid: Grid, at: tuple[int, int]) -> str:
+def _expected(sheet: Sheet, grid: FilledBlock, at: tuple[int, int]) -> str:
     near = min(grid.cells, key=lambda c: abs(c[0] - at[0]) + abs(c[1] - at[1]))
     return f"the formula of its neighbour {cell_name(*near)}, {_short(sheet.formulas[near])}, filled to it"
 

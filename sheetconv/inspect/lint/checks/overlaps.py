@@ -7,17 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.grids import Grid
+from sheetconv.formulas.grids import FilledBlock
 from sheetconv.inspect.lint.checks.too_large import excess
-from sheetconv.inspect.lint.reading import Reading, readings
-from sheetconv.inspect.lint.sheet import Finding, Kind, Sheet
+from sheetconv.inspect.lint.reading import FormulaReading, readings
+from sheetconv.inspect.lint.sheet import Finding, FindingKind, Sheet
 
 MOST_RANGES = 3000
 
 
 def check(sheet: Sheet) -> Iterator[Finding]:
     """Fixed ranges against one another, windows against their step, both against the block they read."""
-    fixed: dict[Area, Grid] = {}
+    fixed: dict[Area, FilledBlock] = {}
     for grid in sheet.maps:
         for reading in readings(sheet, grid):
             if grid.fixed(reading.slot) and reading.area.size > 1:
@@ -29,7 +29,7 @@ def check(sheet: Sheet) -> Iterator[Finding]:
     yield from _left_out(sheet, fixed)
 
 
-def _partial(sheet: Sheet, fixed: dict[Area, Grid]) -> Iterator[Finding]:
+def _partial(sheet: Sheet, fixed: dict[Area, FilledBlock]) -> Iterator[Finding]:
     """Fixed ranges of one size (kernels) that share some cells, but not all."""
     order = sorted(fixed)[:MOST_RANGES]
     for index, one in enumerate(order):
@@ -49,7 +49,7 @@ def _partial(sheet: Sheet, fixed: dict[Area, Grid]) -> Iterator[Finding]:
                 )
 
 
-def _gaps(grid: Grid) -> Iterator[Finding]:
+def _gaps(grid: FilledBlock) -> Iterator[Finding]:
     """Windows that step further than they reach."""
     for slot in range(len(grid.slots[grid.first])):
         first = grid.slots[grid.first][slot]
@@ -70,7 +70,7 @@ def _gaps(grid: Grid) -> Iterator[Finding]:
             )
 
 
-def _left_out(sheet: Sheet, fixed: dict[Area, Grid]) -> Iterator[Finding]:
+def _left_out(sheet: Sheet, fixed: dict[Area, FilledBlock]) -> Iterator[Finding]:
     """A fixed range that has nearly all of a block, but for lines along its edge."""
     for area, grid in fixed.items():
         for block in sheet.book[area.sheet].blocks_in(area):
@@ -86,7 +86,7 @@ def _left_out(sheet: Sheet, fixed: dict[Area, Grid]) -> Iterator[Finding]:
                 )
 
 
-def _short_map(sheet: Sheet, grid: Grid, reading: Reading) -> Iterator[Finding]:
+def _short_map(sheet: Sheet, grid: FilledBlock, reading: FormulaReading) -> Iterator[Finding]:
     """A map whose windows end before their input does, though another step would fit."""
     if reading.inside is None or reading.inside != reading.area:
         return
@@ -129,7 +129,7 @@ def _nearly(part: Area, block: Area) -> bool:
 
 def _filled(sheet: Sheet, part: Area, block: Area) -> bool:
     """Whether nearly all of what a part leaves out of a block holds numbers: no label that touches its corner."""
-    mask = sheet.book[block.sheet].mask(block) != Kind.BLANK
+    mask = sheet.book[block.sheet].mask(block) != FindingKind.BLANK
     inside = sheet.book[block.sheet].mask(part).size
     return bool(mask.sum() - inside >= 0.75 * (mask.size - inside))
 

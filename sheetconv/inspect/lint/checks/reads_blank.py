@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sheetconv.formulas.area import Area, rectangles
 from sheetconv.inspect.lint.checks.too_large import _drifts
-from sheetconv.inspect.lint.reading import Reading, blank_lines, holes, readings
+from sheetconv.inspect.lint.reading import FormulaReading, blank_lines, holes, readings
 from sheetconv.inspect.lint.sheet import Finding, Sheet
 
 
@@ -33,7 +33,7 @@ def check(sheet: Sheet) -> Iterator[Finding]:
                 )
 
 
-def _frames(reading: Reading) -> bool:
+def _frames(reading: FormulaReading) -> bool:
     """Whether there are no blank lines, or they stand before the block on both axes, as padding does."""
     rows, columns = reading.rows, reading.columns
     if rows.after > rows.before or columns.after > columns.before:
@@ -41,7 +41,7 @@ def _frames(reading: Reading) -> bool:
     return bool(rows.before) == bool(columns.before)
 
 
-def _hole(reading: Reading, blank: list[tuple[int, int]], readers: Area) -> Finding:
+def _hole(reading: FormulaReading, blank: list[tuple[int, int]], readers: Area) -> Finding:
     areas = rectangles((reading.area.sheet, *at) for at in blank)
     where = ", ".join(map(str, areas[:4])) + (" …" if len(areas) > 4 else "")
     return Finding(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sheetconv.formulas.area import Area
-from sheetconv.inspect.lint.sheet import Finding, Kind, Sheet, bounds, meeting
+from sheetconv.inspect.lint.sheet import Finding, FindingKind, Sheet, bounds, meeting
 
 _LARGEST = 11
 _OUTLIER = 30.0
@@ -50,7 +50,7 @@ def _kernels(sheet: Sheet) -> list[Area]:
     read = {
         area
         for area in sheet.book.fixed_areas.get(sheet.name, ())
-        if _small(area) and bool(np.isin(sheet.mask(area), (Kind.NUMBER, Kind.ZERO)).all())
+        if _small(area) and bool(np.isin(sheet.mask(area), (FindingKind.NUMBER, FindingKind.ZERO)).all())
     }
     areas = list(sheet.book.slots_into[sheet.name])
     where = bounds(areas)
@@ -67,7 +67,7 @@ def _kernels(sheet: Sheet) -> list[Area]:
 
 def _block_diagonal(mask: np.ndarray) -> bool:
     """Whether half of a matrix and more is zero by design: every row and column has a number all the same."""
-    filled = mask != Kind.ZERO
+    filled = mask != FindingKind.ZERO
     full = filled.any(0).all() and filled.any(1).all()
     return bool(full and min(mask.shape) >= 4 and 2 * filled.sum() <= mask.size)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sheetconv.formulas.area import Area, rectangles
 from sheetconv.inspect.lint.reading import readings, texts
-from sheetconv.inspect.lint.sheet import Finding, Kind, Sheet
+from sheetconv.inspect.lint.sheet import Finding, FindingKind, Sheet
 
 _NUMBER = re.compile(r"\s*[-+−]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?\s*%?\s*", re.ASCII)
 
@@ -46,5 +46,5 @@ def _summed(sheet: Sheet) -> Iterator[tuple[int, int]]:
 def _among_numbers(sheet: Sheet, at: tuple[int, int]) -> bool:
     row, column = at
     pairs = [((row, column - 1), (row, column + 1)), ((row - 1, column), (row + 1, column))]
-    number = (Kind.NUMBER, Kind.ZERO, Kind.FORMULA)
+    number = (FindingKind.NUMBER, FindingKind.ZERO, FindingKind.FORMULA)
     return all(sheet.kind(near) in number for pair in pairs for near in pair)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.grids import Grid
+from sheetconv.formulas.grids import FilledBlock
 from sheetconv.formulas.tree import Apply, Slot
-from sheetconv.inspect.lint.reading import Margin, Reading, outside, readings
+from sheetconv.inspect.lint.reading import FormulaReading, Margin, outside, readings
 from sheetconv.inspect.lint.sheet import Finding, Sheet
 
 
@@ -30,7 +30,7 @@ def check(sheet: Sheet) -> Iterator[Finding]:
                     yield _finding(sheet, grid, reading, axis, margin)
 
 
-def _drifts(reading: Reading) -> bool:
+def _drifts(reading: FormulaReading) -> bool:
     """Whether a window moves although there is only one window's worth of cells to read: a lost ``$``."""
     inside, size = reading.inside, reading.window
     moved = (
@@ -43,13 +43,13 @@ def _drifts(reading: Reading) -> bool:
     return moved and fits and size != (1, 1)
 
 
-def _rounds_up(grid: Grid) -> bool:
+def _rounds_up(grid: FilledBlock) -> bool:
     """Whether the map is a maximum or a mean over windows: the last ones may reach beyond their input."""
     tree = grid.skeleton.tree
     return isinstance(tree, Apply) and tree.name in ("MAX", "AVERAGE") and isinstance(tree.of[0], Slot)
 
 
-def _unfixed(grid: Grid, reading: Reading) -> Finding:
+def _unfixed(grid: FilledBlock, reading: FormulaReading) -> Finding:
     first = grid.slots[grid.first][reading.slot]
     return Finding(
         grid.area,
@@ -59,7 +59,7 @@ def _unfixed(grid: Grid, reading: Reading) -> Finding:
     )
 
 
-def excess(sheet: Sheet, grid: Grid) -> tuple[int, int]:
+def excess(sheet: Sheet, grid: FilledBlock) -> tuple[int, int]:
     """By how many rows and columns a map is larger than what it reads allows."""
     found = [r for r in readings(sheet, grid) if r.whole and r.inside and not grid.fixed(r.slot)]
     found = [r for r in found if not _drifts(r)]
@@ -69,7 +69,7 @@ def excess(sheet: Sheet, grid: Grid) -> tuple[int, int]:
     )
 
 
-def _finding(sheet: Sheet, grid: Grid, reading: Reading, axis: str, margin: Margin) -> Finding:
+def _finding(sheet: Sheet, grid: FilledBlock, reading: FormulaReading, axis: str, margin: Margin) -> Finding:
     rows, columns = grid.shape
     count = abs(margin.excess)
     many = f"{count} {axis}s" if count > 1 else f"one {axis}"
@@ -93,7 +93,7 @@ def _finding(sheet: Sheet, grid: Grid, reading: Reading, axis: str, margin: Marg
     )
 
 
-def _lines(grid: Grid, axis: str, count: int, *, last: bool) -> Area:
+def _lines(grid: FilledBlock, axis: str, count: int, *, last: bool) -> Area:
     area = grid.area
     length = (count - 1) * grid.pitch[axis == "column"]
     if axis == "row":

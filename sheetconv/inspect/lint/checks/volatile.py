@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sheetconv.formulas.area import Area
-from sheetconv.formulas.tree import Apply, Node, Number, Slot
+from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot
 from sheetconv.inspect.lint.sheet import Finding, Sheet
 from sheetconv.xlsx.tokens import tokens
 
@@ -57,7 +57,7 @@ def _switch(sheet: Sheet, condition: Node, slots: tuple[Area, ...]) -> bool | No
     if not (isinstance(condition, Apply) and condition.name == "=" and len(condition.of) == 2):
         return None
     reference, wanted = condition.of
-    if not (isinstance(reference, Slot) and isinstance(wanted, Number)):
+    if not (isinstance(reference, Slot) and isinstance(wanted, NumberNode)):
         return None
     area = slots[reference.index]
     other = sheet.book[area.sheet]

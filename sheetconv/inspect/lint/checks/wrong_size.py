@@ -11,7 +11,7 @@ from math import prod
 from sheetconv.formulas.area import Area
 from sheetconv.inspect.lint.checks.too_large import excess
 from sheetconv.inspect.lint.reading import readings
-from sheetconv.inspect.lint.sheet import Finding, Kind, Patch, Sheet
+from sheetconv.inspect.lint.sheet import Finding, FindingKind, Patch, Sheet
 
 _SIZE = re.compile(r"(?<![\w.,])\d{1,4}(?:\s*(?:[x×X*✕]|by|mal)\s*\d{1,4})+(?![\d]|[.,]\d)", re.IGNORECASE)
 _WINDOW = re.compile(r"kernel|filter|window|pool|stride|weight|conv|field|patch|mask", re.IGNORECASE)
@@ -130,7 +130,11 @@ def _framed(sheet: Sheet, patch: Patch) -> set[Size]:
     area, found = patch.area, {patch.shape}
     for _ in range(_WIDEST_FRAME):
         mask = sheet.mask(area)
-        if min(mask.shape) < 4 or (mask[[0, -1]] != Kind.ZERO).any() or (mask[:, [0, -1]] != Kind.ZERO).any():
+        if (
+            min(mask.shape) < 4
+            or (mask[[0, -1]] != FindingKind.ZERO).any()
+            or (mask[:, [0, -1]] != FindingKind.ZERO).any()
+        ):
             break
         area = Area(area.sheet, area.row0 + 1, area.column0 + 1, area.row1 - 1, area.column1 - 1)
         found.add((mask.shape[0] - 2, mask.shape[1] - 2))

@@ -5,7 +5,7 @@ A recogniser returns a `Match` or raises `Unrecognised`; the first of `ORDER` th
 
 from __future__ import annotations
 
-from sheetconv.inspect.recover.reader import Formula, Match, Reader
+from sheetconv.inspect.recover.reader import Formula, Match, SheetReader
 from sheetconv.inspect.recover.recognise import gathered, pointwise, pool, products, softmax
 from sheetconv.inspect.recover.values import Unrecognised
 
@@ -13,7 +13,7 @@ LAYERS = (softmax.recognise, pool.recognise, products.recognise)
 ORDER = (*LAYERS, gathered.matrix, pointwise.recognise, gathered.recognise)
 
 
-def recognise(formula: Formula, reader: Reader, *, layers_only: bool = False) -> Match:
+def recognise(formula: Formula, reader: SheetReader, *, layers_only: bool = False) -> Match:
     """The layer that a map belongs to. Raises `Unrecognised` with the reasons of all recognisers."""
     reasons: list[str] = []
     for recogniser in LAYERS if layers_only else ORDER:

@@ -12,10 +12,10 @@ from functools import partial
 
 import numpy as np
 
-from sheetconv.inspect.recover.cells import Ids, Kind
-from sheetconv.inspect.recover.reader import Formula, Match, Reader, per_cell
-from sheetconv.inspect.recover.tensors import Layer, Numbers, Tensor
-from sheetconv.inspect.recover.values import Call, Factor, Poly, Unrecognised
+from sheetconv.inspect.recover.cells import CellKind, Ids
+from sheetconv.inspect.recover.reader import Formula, Match, SheetReader, per_cell
+from sheetconv.inspect.recover.tensors import Numbers, RecoveredLayer, RecoveredTensor
+from sheetconv.inspect.recover.values import Factor, Poly, PolyCall, Unrecognised
 
 _FUNCTIONS = {
     "EXP": "torch.exp({0})",
@@ -44,7 +44,7 @@ _EXTREME = {"MAX": ("amax", "maximum", "-torch.inf"), "MIN": ("amin", "minimum",
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class GatherStep:
     """A piece of the computation: cells, numbers, or a function of other pieces.
 
     Arrays have the map's n cells as their first axis and one axis for each sum that they stand in. `name` is
@@ -52,7 +52,7 @@ class Step:
     """
 
     name: str
-    of: tuple[Step, ...] = ()
+    of: tuple[GatherStep, ...] = ()
     array: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def alike(self) -> tuple[object, ...]:
@@ -60,21 +60,21 @@ class Step:
         return self.name, self.array.shape, *(s.alike() for s in self.of)
 
 
-def recognise(formula: Formula, reader: Reader) -> Match:
+def recognise(formula: Formula, reader: SheetReader) -> Match:
     """All cells of a map, by gathering; a layer of its own."""
     step = _poly(formula.poly, formula.count)
-    writing = _Writing(formula, reader)
+    writing = _GatherWriting(formula, reader)
     code = _matrix(step, writing) or _shaped(writing.code(step), formula)
     if not writing.tensors:
         raise Unrecognised("it reads no map and no image")
     return Match(formula, ("gathered", int(formula.ids[0])), writing, partial(_build, code))
 
 
-def matrix(formula: Formula, reader: Reader) -> Match:
+def matrix(formula: Formula, reader: SheetReader) -> Match:
     """A product of two matrices, or a dense layer on the rows of one. Raises `Unrecognised` for anything else."""
     if formula.count < 2 or len(formula.poly.terms) < 2:
         raise Unrecognised("")
-    writing = _Writing(formula, reader)
+    writing = _GatherWriting(formula, reader)
     code = _matrix(_poly(formula.poly, formula.count), writing)
     if not code or not writing.tensors:
         raise Unrecognised("")
@@ -96,57 +96,57 @@ def _shaped(code: str, formula: Formula) -> str:
     return f"({code}).reshape(-1, 1, {formula.shape[0]}, {formula.shape[1]})"
 
 
-def _build(code: str, matches: list[Match], reader: Reader) -> tuple[Ids, Layer]:
-    writing: _Writing = matches[0].data
+def _build(code: str, matches: list[Match], reader: SheetReader) -> tuple[Ids, RecoveredLayer]:
+    writing: _GatherWriting = matches[0].data
     formula = matches[0].formula
     inputs = [reader.tensor(t) for t in writing.tensors]
     kind = "matmul" if " @ " in code else "dense" if writing.module else "gathered"
-    layer = Layer(kind, inputs, code, writing.module, writing.numbers, indices=writing.indices)
+    layer = RecoveredLayer(kind, inputs, code, writing.module, writing.numbers, indices=writing.indices)
     return formula.lattice[None] if _full(formula) and formula.count > 1 else formula.ids, layer
 
 
 # --- from a normal form to pieces ---------------------------------------------------------------------
 
 
-def _poly(poly: Poly, count: int) -> Step:
-    groups: dict[object, list[Step]] = defaultdict(list)
+def _poly(poly: Poly, count: int) -> GatherStep:
+    groups: dict[object, list[GatherStep]] = defaultdict(list)
     for term in poly.terms:
         factors = [_factor(f, count) for f in term.factors]
-        step = Step("*", (_numbers(term.coefficient, count), *factors))
+        step = GatherStep("*", (_numbers(term.coefficient, count), *factors))
         groups[step.alike()].append(step)
-    parts = [_simple(g[0]) if len(g) == 1 else Step("sum", (_stack(g),)) for g in groups.values()]
+    parts = [_simple(g[0]) if len(g) == 1 else GatherStep("sum", (_stack(g),)) for g in groups.values()]
     if not parts:
         return _numbers(0.0, count)
-    return parts[0] if len(parts) == 1 else Step("+", tuple(parts))
+    return parts[0] if len(parts) == 1 else GatherStep("+", tuple(parts))
 
 
-def _simple(step: Step) -> Step:
+def _simple(step: GatherStep) -> GatherStep:
     """A product without its factor 1."""
     if len(step.of) > 1 and (step.of[0].array == 1).all():
-        return step.of[1] if len(step.of) == 2 else Step("*", step.of[1:])
+        return step.of[1] if len(step.of) == 2 else GatherStep("*", step.of[1:])
     return step.of[0] if len(step.of) == 1 else step
 
 
-def _numbers(value: float, count: int) -> Step:
-    return Step("numbers", array=np.full(count, value))
+def _numbers(value: float, count: int) -> GatherStep:
+    return GatherStep("numbers", array=np.full(count, value))
 
 
-def _factor(factor: Factor, count: int) -> Step:
-    if not isinstance(factor, Call):
-        return Step("cells", array=per_cell(factor, count))
+def _factor(factor: Factor, count: int) -> GatherStep:
+    if not isinstance(factor, PolyCall):
+        return GatherStep("cells", array=per_cell(factor, count))
     of = [_poly(p, count) for p in factor.of]
     if factor.name in _EXTREME and len(of) > 2:
-        groups: dict[object, list[Step]] = defaultdict(list)
+        groups: dict[object, list[GatherStep]] = defaultdict(list)
         for step in of:
             groups[step.alike()].append(step)
-        of = [g[0] if len(g) == 1 else Step(factor.name, (_stack(g),)) for g in groups.values()]
+        of = [g[0] if len(g) == 1 else GatherStep(factor.name, (_stack(g),)) for g in groups.values()]
         while len(of) > 2:
-            of = [Step(factor.name, (of[0], of[1])), *of[2:]]
+            of = [GatherStep(factor.name, (of[0], of[1])), *of[2:]]
         if len(of) == 1:
             return of[0]
     if factor.name in ("AND", "OR"):
         name = "*" if factor.name == "AND" else "+"
-        return Step(factor.name, (Step(name, tuple(Step("AND", (s,)) for s in of)),))
+        return GatherStep(factor.name, (GatherStep(name, tuple(GatherStep("AND", (s,)) for s in of)),))
     if factor.name not in _FUNCTIONS and factor.name not in _COMPARE and factor.name not in _EXTREME:
         raise Unrecognised(f"{factor.name} is not read")
     if factor.name == "IF" and len(of) == 2:
@@ -154,10 +154,10 @@ def _factor(factor: Factor, count: int) -> Step:
     wanted = 2 if factor.name in _COMPARE else _FUNCTIONS.get(factor.name, "").count("{") or len(of)
     if len(of) != wanted:
         raise Unrecognised(f"{factor.name} with {len(of)} arguments")
-    return Step(factor.name, tuple(of))
+    return GatherStep(factor.name, tuple(of))
 
 
-def _stack(steps: list[Step]) -> Step:
+def _stack(steps: list[GatherStep]) -> GatherStep:
     """Pieces that are alike as one, with an axis more behind the map's own."""
     of = tuple(_stack(list(group)) for group in zip(*(s.of for s in steps), strict=True))
     array = (
@@ -165,24 +165,24 @@ def _stack(steps: list[Step]) -> Step:
         if steps[0].array.ndim and steps[0].array.size
         else steps[0].array
     )
-    return Step(steps[0].name, of, array)
+    return GatherStep(steps[0].name, of, array)
 
 
 # --- from pieces to torch -----------------------------------------------------------------------------
 
 
 @dataclass
-class _Writing:
+class _GatherWriting:
     """Code being written for one map: tensors used, buffers of numbers and of indices, a module if it needs one."""
 
     formula: Formula
-    reader: Reader
+    reader: SheetReader
     tensors: list[int] = field(default_factory=list)
     numbers: dict[str, Numbers] = field(default_factory=dict)
     indices: dict[str, np.ndarray] = field(default_factory=dict)
     module: str = ""
 
-    def code(self, step: Step, pad: str = "0") -> str:
+    def code(self, step: GatherStep, pad: str = "0") -> str:
         """Torch code of a piece; `pad` is what stands for blank cells."""
         if step.name == "cells":
             return self.cells(step.array, pad)
@@ -206,7 +206,7 @@ class _Writing:
             parts[1:] = [self.tensor(s) for s in step.of[1:]]
         return _FUNCTIONS[step.name].format(*parts)
 
-    def tensor(self, step: Step) -> str:
+    def tensor(self, step: GatherStep) -> str:
         """Code that is a tensor also where the piece is one number."""
         code = self.code(step)
         return f"torch.tensor({code}).double()" if step.name == "numbers" and "{" not in code else code
@@ -237,10 +237,10 @@ class _Writing:
         owner, flat = reader.tensors.find(ids)
         loose = owner < 0
         kinds = reader.cells.kinds(ids[loose])
-        if (kinds == Kind.FORMULA).any():
+        if (kinds == CellKind.FORMULA).any():
             raise Unrecognised("it reads cells that belong to no map and no image")
         if loose.all():
-            if (kinds == Kind.NUMBER).any():
+            if (kinds == CellKind.NUMBER).any():
                 return self.buffer(Numbers.of(ids.flat[0] if (ids == ids.flat[0]).all() else ids))
             return "0.0"
         used = np.unique(owner[~loose]).tolist()
@@ -257,7 +257,7 @@ class _Writing:
             place[mine] = start + flat[mine]
             start += self.reader.tensor(tensor).ids.size
             parts.append(f"{self.use(tensor)}.flatten(1)")
-        typed = (owner < 0) & (self.reader.cells.kinds(ids) == Kind.NUMBER)
+        typed = (owner < 0) & (self.reader.cells.kinds(ids) == CellKind.NUMBER)
         if typed.any():
             mine_ids, inverse = np.unique(ids[typed], return_inverse=True)
             place[typed] = start + inverse
@@ -271,7 +271,7 @@ class _Writing:
         return f"{source}[:, {self.index(place)}]"
 
 
-def _matrix(step: Step, writing: _Writing) -> str:
+def _matrix(step: GatherStep, writing: _GatherWriting) -> str:
     """``A @ B``, times a number, plus what stands beside it; "" where the piece is no product of matrices."""
     formula = writing.formula
     parts = list(step.of) if step.name == "+" else [step]
@@ -304,10 +304,10 @@ def _matrix(step: Step, writing: _Writing) -> str:
     return f"({' + '.join([product, *rest_code])}).reshape(-1, 1, {rows}, {columns})"
 
 
-def _linear(left: Ids, right: Ids, writing: _Writing, rest: list[Step]) -> str:
+def _linear(left: Ids, right: Ids, writing: _GatherWriting, rest: list[GatherStep]) -> str:
     """A dense layer on the rows of a computed matrix: its weights typed (T, W), a typed bias for each column."""
     cells = writing.reader.cells
-    if (cells.kinds(right) != Kind.NUMBER).any() or (writing.reader.tensors.find(left)[0] < 0).any():
+    if (cells.kinds(right) != CellKind.NUMBER).any() or (writing.reader.tensors.find(left)[0] < 0).any():
         return ""
     rows, columns = len(left), right.shape[1]
     bias = None
@@ -315,7 +315,7 @@ def _linear(left: Ids, right: Ids, writing: _Writing, rest: list[Step]) -> str:
         array = rest[0].array.reshape(rows, columns) if rest[0].name == "cells" else None
         if len(rest) > 1 or array is None or (array != array[:1]).any():
             return ""
-        if (cells.kinds(array) != Kind.NUMBER).any():
+        if (cells.kinds(array) != CellKind.NUMBER).any():
             return ""
         bias = array[0]
     if (writing.reader.tensors.find(right)[0] >= 0).any():
@@ -328,12 +328,12 @@ def _linear(left: Ids, right: Ids, writing: _Writing, rest: list[Step]) -> str:
     return f"{{self}}({source})"
 
 
-def _plane(ids: Ids, writing: _Writing) -> str:
+def _plane(ids: Ids, writing: _GatherWriting) -> str:
     """A matrix of cells: a plane of a tensor, transposed or cut where need be, or gathered."""
     owner, flat = writing.reader.tensors.find(ids)
     index = int(owner.flat[0])
     if index >= 0 and (owner == index).all():
-        tensor: Tensor = writing.reader.tensor(index)
+        tensor: RecoveredTensor = writing.reader.tensor(index)
         if tensor.spatial:
             _, height, width = tensor.ids.shape
             channel, place = np.divmod(flat, height * width)

@@ -13,11 +13,11 @@ from functools import partial
 import numpy as np
 
 from sheetconv.inspect.recover.activations import strip, wrap
-from sheetconv.inspect.recover.cells import Ids, Kind
-from sheetconv.inspect.recover.reader import Formula, Match, Reader, per_cell, planes, vector
+from sheetconv.inspect.recover.cells import CellKind, Ids
+from sheetconv.inspect.recover.reader import Formula, Match, SheetReader, per_cell, planes, vector
 from sheetconv.inspect.recover.recognise.pool import times
-from sheetconv.inspect.recover.tensors import Layer, Numbers, Tensor
-from sheetconv.inspect.recover.values import Call, Factor, Poly, Unrecognised
+from sheetconv.inspect.recover.tensors import Numbers, RecoveredLayer, RecoveredTensor
+from sheetconv.inspect.recover.values import Factor, Poly, PolyCall, Unrecognised
 
 _FUNCTIONS = {
     "EXP": "torch.exp({0})",
@@ -47,7 +47,7 @@ class _Writing:
     """Code being written for one map: tensors used, the channel of each, numbers that may differ by channel."""
 
     formula: Formula
-    reader: Reader
+    reader: SheetReader
     spatial: bool | None = None
     tensors: list[int] = field(default_factory=list)
     channels: list[int | None] = field(default_factory=list)
@@ -55,7 +55,7 @@ class _Writing:
     numbers: list[Ids] = field(default_factory=list)
 
 
-def recognise(formula: Formula, reader: Reader) -> Match:
+def recognise(formula: Formula, reader: SheetReader) -> Match:
     """One result for each cell of a map, or of a vector."""
     writing = _Writing(formula, reader)
     inner, activations = strip(formula.poly)
@@ -95,11 +95,11 @@ def _reductions(poly: Poly, writing: _Writing) -> tuple[Poly, list[str]]:
         t
         for t in poly.terms
         if len(t.factors) == 1
-        and not isinstance(t.factors[0], Call)
+        and not isinstance(t.factors[0], PolyCall)
         and writing.formula.count > 1
         and (per_cell(t.factors[0], writing.formula.count) == t.factors[0].flat[0]).all()
     ]
-    ids = [int(t.factors[0].flat[0]) for t in still if not isinstance(t.factors[0], Call)]
+    ids = [int(t.factors[0].flat[0]) for t in still if not isinstance(t.factors[0], PolyCall)]
     whole = _whole(ids, writing.reader)
     if whole is None or len({t.coefficient for t in still}) > 1:
         return poly, []
@@ -109,7 +109,7 @@ def _reductions(poly: Poly, writing: _Writing) -> tuple[Poly, list[str]]:
     return rest, [sum_ if factor == 1 else f"{factor!r} * {sum_}"]
 
 
-def _whole(ids: list[int], reader: Reader) -> int | None:
+def _whole(ids: list[int], reader: SheetReader) -> int | None:
     """The vector that the cells are, all of it; None otherwise."""
     if len(ids) < 2:
         return None
@@ -121,7 +121,7 @@ def _whole(ids: list[int], reader: Reader) -> int | None:
 
 
 def _factor(factor: Factor, writing: _Writing) -> str:
-    if not isinstance(factor, Call):
+    if not isinstance(factor, PolyCall):
         return _cell(per_cell(factor, writing.formula.count), writing)
     if factor.name in ("MAX", "MIN"):
         return _extreme(factor, writing)
@@ -143,7 +143,7 @@ def _factor(factor: Factor, writing: _Writing) -> str:
     return _FUNCTIONS[factor.name].format(*parts)
 
 
-def _extreme(call: Call, writing: _Writing) -> str:
+def _extreme(call: PolyCall, writing: _Writing) -> str:
     ids = [p.cell for p in call.of]
     if all(i is not None and (i == i.flat[0]).all() for i in ids) and writing.formula.count > 1:
         whole = _whole([int(i.flat[0]) for i in ids if i is not None], writing.reader)
@@ -166,9 +166,9 @@ def _cell(ids: Ids, writing: _Writing) -> str:
     still = formula.count > 1 and (ids == ids[0]).all()
     if (owner < 0).all():
         kinds = reader.cells.kinds(ids)
-        if (kinds == Kind.FORMULA).any():
+        if (kinds == CellKind.FORMULA).any():
             raise Unrecognised("it reads cells that belong to no map and no image")
-        if (kinds != Kind.NUMBER).all():
+        if (kinds != CellKind.NUMBER).all():
             return "0.0"
         return _number(ids, writing)
     index = int(owner[owner >= 0][0])
@@ -211,12 +211,12 @@ def _number(ids: Ids, writing: _Writing) -> str:
     return f"«{len(writing.numbers) - 1}»"
 
 
-def _inputs(matches: list[Match], reader: Reader) -> tuple[list[Tensor], dict[int, int]]:
+def _inputs(matches: list[Match], reader: SheetReader) -> tuple[list[RecoveredTensor], dict[int, int]]:
     order = list(dict.fromkeys(matches[0].data.tensors))
     return [reader.tensor(t) for t in order], {t: k for k, t in enumerate(order)}
 
 
-def _build_planes(code: str, matches: list[Match], reader: Reader) -> tuple[Ids, Layer]:
+def _build_planes(code: str, matches: list[Match], reader: SheetReader) -> tuple[Ids, RecoveredLayer]:
     inputs, where = _inputs(matches, reader)
     matches.sort(key=lambda m: next((c for c in m.data.channels if c is not None), 0))
     first: _Writing = matches[0].data
@@ -240,10 +240,10 @@ def _build_planes(code: str, matches: list[Match], reader: Reader) -> tuple[Ids,
         name = f"number{len(parameters) + 1}"
         parameters[name] = held
         code = code.replace(f"«{k}»", "{self}_" + name)
-    return planes(matches), Layer(_kind(code), inputs, code, parameters=parameters)
+    return planes(matches), RecoveredLayer(_kind(code), inputs, code, parameters=parameters)
 
 
-def _build_vector(code: str, matches: list[Match], reader: Reader) -> tuple[Ids, Layer]:
+def _build_vector(code: str, matches: list[Match], reader: SheetReader) -> tuple[Ids, RecoveredLayer]:
     inputs, where = _inputs(matches, reader)
     first: _Writing = matches[0].data
     for k, tensor in enumerate(first.tensors):
@@ -264,7 +264,7 @@ def _build_vector(code: str, matches: list[Match], reader: Reader) -> tuple[Ids,
         name = f"number{k + 1}"
         parameters[name] = Numbers.of(ids[0] if (ids == ids[0]).all() else ids)
         code = code.replace(f"«{k}»", "{self}_" + name)
-    return vector(matches), Layer(_kind(code), inputs, code, parameters=parameters)
+    return vector(matches), RecoveredLayer(_kind(code), inputs, code, parameters=parameters)
 
 
 def _kind(code: str) -> str:

@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 
 from sheetconv.inspect.recover.activations import strip, wrap
-from sheetconv.inspect.recover.cells import Ids, Kind
-from sheetconv.inspect.recover.reader import Formula, Match, Reader, per_cell, planes, size, vector
-from sheetconv.inspect.recover.tensors import Layer, Tensor
-from sheetconv.inspect.recover.values import Call, Poly, Unrecognised
+from sheetconv.inspect.recover.cells import CellKind, Ids
+from sheetconv.inspect.recover.reader import Formula, Match, SheetReader, per_cell, planes, size, vector
+from sheetconv.inspect.recover.tensors import RecoveredLayer, RecoveredTensor
+from sheetconv.inspect.recover.values import Poly, PolyCall, Unrecognised
 from sheetconv.inspect.recover.windows import Windows, windows
 
 
@@ -24,11 +24,11 @@ class _Pool:
     activations: list[str]
 
 
-def recognise(formula: Formula, reader: Reader) -> Match:
+def recognise(formula: Formula, reader: SheetReader) -> Match:
     """A window over one plane, or a vector's maximum, sum or mean."""
     inner, activations = strip(formula.poly)
     kind, factor, reads = _elements(inner, formula)
-    filled = [ids for ids in reads if (reader.cells.kinds(ids) != Kind.BLANK).any()]
+    filled = [ids for ids in reads if (reader.cells.kinds(ids) != CellKind.BLANK).any()]
     if len(filled) < 2:
         raise Unrecognised("")
     owner, _ = reader.tensors.find(np.concatenate(filled))
@@ -59,14 +59,14 @@ def _elements(poly: Poly, formula: Formula) -> tuple[str, float, list[Ids]]:
             raise Unrecognised("")
         return ("max" if call.name == "MAX" else "mean"), 1.0, [per_cell(i, n) for i in ids if i is not None]
     factors = [t.factors[0] for t in poly.terms if len(t.factors) == 1]
-    cells = [per_cell(f, n) for f in factors if not isinstance(f, Call)]
+    cells = [per_cell(f, n) for f in factors if not isinstance(f, PolyCall)]
     weights = {t.coefficient for t in poly.terms}
     if len(cells) != len(poly.terms) or len(weights) != 1:
         raise Unrecognised("")
     return "sum", weights.pop(), cells
 
 
-def _build(tensor: Tensor, matches: list[Match], reader: Reader) -> tuple[Ids, Layer]:
+def _build(tensor: RecoveredTensor, matches: list[Match], reader: SheetReader) -> tuple[Ids, RecoveredLayer]:
     matches.sort(key=lambda m: m.data.channel)
     first: _Pool = matches[0].data
     top, left, bottom, right = first.windows.box()
@@ -78,7 +78,7 @@ def _build(tensor: Tensor, matches: list[Match], reader: Reader) -> tuple[Ids, L
     everything = (top, left, *kernel) == (0, 0, rows, columns)
     if everything and (height, width) == (1, 1):
         expression = _reduced(first.kind, first.factor, source, rows * columns)
-        layer = Layer("pool", [tensor], wrap(expression, first.activations), doubtful=doubtful)
+        layer = RecoveredLayer("pool", [tensor], wrap(expression, first.activations), doubtful=doubtful)
         return vector(matches), layer
     if stride == (1, 1) and (height, width) == (1, 1):
         stride = kernel
@@ -95,7 +95,9 @@ def _build(tensor: Tensor, matches: list[Match], reader: Reader) -> tuple[Ids, L
             step = step or f", {size(stride)}"
             pooled = f"F.avg_pool2d({source}, {size(kernel)}{step}, divisor_override=1)"
             expression = pooled + times(first.factor)
-    return planes(matches), Layer("pool", [tensor], wrap(expression, first.activations), doubtful=doubtful)
+    return planes(matches), RecoveredLayer(
+        "pool", [tensor], wrap(expression, first.activations), doubtful=doubtful
+    )
 
 
 def _padded(
@@ -142,7 +144,7 @@ def _whole_vector(
     reads: list[Ids],
     activations: list[str],
     formula: Formula,
-    reader: Reader,
+    reader: SheetReader,
     index: int,
 ) -> Match:
     """The maximum, sum or mean of a whole vector."""
@@ -156,7 +158,7 @@ def _whole_vector(
         "{0}.mean(1, keepdim=True)" if mean else expression + (times(factor) if kind == "sum" else "")
     )
 
-    def build(matches: list[Match], _: Reader) -> tuple[Ids, Layer]:
-        return vector(matches[:1]), Layer("pool", [tensor], wrap(expression, activations))
+    def build(matches: list[Match], _: SheetReader) -> tuple[Ids, RecoveredLayer]:
+        return vector(matches[:1]), RecoveredLayer("pool", [tensor], wrap(expression, activations))
 
     return Match(formula, ("vector", kind, index, int(formula.ids[0])), None, build)

@@ -9,11 +9,11 @@ from math import gcd
 import numpy as np
 
 from sheetconv.inspect.recover.activations import strip, wrap
-from sheetconv.inspect.recover.cells import Ids, Kind
+from sheetconv.inspect.recover.cells import CellKind, Ids
 from sheetconv.inspect.recover.reader import (
     Formula,
     Match,
-    Reader,
+    SheetReader,
     flattened,
     joined,
     per_cell,
@@ -22,8 +22,8 @@ from sheetconv.inspect.recover.reader import (
     vector,
 )
 from sheetconv.inspect.recover.roles import split_products
-from sheetconv.inspect.recover.tensors import Layer, Numbers, Tensor
-from sheetconv.inspect.recover.values import Call, Poly, Unrecognised
+from sheetconv.inspect.recover.tensors import Numbers, RecoveredLayer, RecoveredTensor
+from sheetconv.inspect.recover.values import Poly, PolyCall, Unrecognised
 from sheetconv.inspect.recover.windows import Windows, windows
 
 
@@ -58,7 +58,7 @@ class _Dense:
     activations: list[str]
 
 
-def recognise(formula: Formula, reader: Reader) -> Match:
+def recognise(formula: Formula, reader: SheetReader) -> Match:
     """A convolution where all cells share weights that slide, else a dense layer."""
     inner, activations = strip(formula.poly)
     parts = _parts(inner, formula, reader)
@@ -74,9 +74,9 @@ def recognise(formula: Formula, reader: Reader) -> Match:
     return _dense(parts, activations, formula, reader)
 
 
-def _parts(poly: Poly, formula: Formula, reader: Reader) -> _Sum:
+def _parts(poly: Poly, formula: Formula, reader: SheetReader) -> _Sum:
     n = formula.count
-    if any(isinstance(f, Call) for t in poly.terms for f in t.factors):
+    if any(isinstance(f, PolyCall) for t in poly.terms for f in t.factors):
         raise Unrecognised("")
     products = [t for t in poly.terms if len(t.factors) == 2]
     singles = [t for t in poly.terms if len(t.factors) == 1]
@@ -90,16 +90,16 @@ def _parts(poly: Poly, formula: Formula, reader: Reader) -> _Sum:
     bias: list[tuple[Ids, float]] = []
     shared = True
     if products:
-        pairs = [tuple(per_cell(f, n) for f in t.factors if not isinstance(f, Call)) for t in products]
+        pairs = [tuple(per_cell(f, n) for f in t.factors if not isinstance(f, PolyCall)) for t in products]
         reads, static, shared = split_products([(a, b) for a, b in pairs], formula, reader)
-        if any((reader.cells.kinds(w) == Kind.FORMULA).any() for w in static):
+        if any((reader.cells.kinds(w) == CellKind.FORMULA).any() for w in static):
             raise Unrecognised("formulas compute its weights")
         weights = [(w, t.coefficient) for t, w in zip(products, static, strict=True)]
     for term in singles:
         ids = per_cell(_ids(term.factors[0]), n)
         found = (reader.tensors.find(ids)[0] >= 0).any()
         still = n > 1 and (ids == ids[0]).all()
-        if (reader.cells.kinds(ids) == Kind.FORMULA).any() and products:
+        if (reader.cells.kinds(ids) == CellKind.FORMULA).any() and products:
             raise Unrecognised("it adds a map to a sum of products")
         if (products and (n == 1 or not found)) or (not products and still and not found):
             bias.append((ids, term.coefficient))
@@ -116,13 +116,13 @@ def _parts(poly: Poly, formula: Formula, reader: Reader) -> _Sum:
     return _Sum(reads, weights, bias, float(constant), shared, not products)
 
 
-def _ids(factor: Ids | Call) -> Ids:
-    if isinstance(factor, Call):
+def _ids(factor: Ids | PolyCall) -> Ids:
+    if isinstance(factor, PolyCall):
         raise Unrecognised("")
     return factor
 
 
-def _convolution(parts: _Sum, activations: list[str], formula: Formula, reader: Reader) -> Match:
+def _convolution(parts: _Sum, activations: list[str], formula: Formula, reader: SheetReader) -> Match:
     found = windows(parts.reads, formula.positions, reader.tensors, reader.cells)
     pointwise = all((e.dy, e.dx) == (0, 0) for e in found.elements) and found.stride == (1, 1)
     if parts.literal and pointwise and formula.count > 1:
@@ -135,7 +135,7 @@ def _convolution(parts: _Sum, activations: list[str], formula: Formula, reader: 
     return Match(formula, key, data, partial(_build_convolution, [reader.tensor(t) for t in used], used))
 
 
-def _whole(data: _Convolution, reader: Reader) -> bool:
+def _whole(data: _Convolution, reader: SheetReader) -> bool:
     """Whether a single window has the whole of each plane, and nothing around it: a dense layer."""
     top, left, bottom, right = data.windows.box()
     shapes = [reader.tensor(e.tensor).ids.shape[1:] for e in data.windows.elements]
@@ -143,8 +143,8 @@ def _whole(data: _Convolution, reader: Reader) -> bool:
 
 
 def _build_convolution(
-    inputs: list[Tensor], used: tuple[int, ...], matches: list[Match], reader: Reader
-) -> tuple[Ids, Layer]:
+    inputs: list[RecoveredTensor], used: tuple[int, ...], matches: list[Match], reader: SheetReader
+) -> tuple[Ids, RecoveredLayer]:
     expression, offsets, (rows, columns) = joined(inputs)
     first: _Convolution = matches[0].data
     top, left, bottom, right = first.windows.box()
@@ -183,7 +183,7 @@ def _build_convolution(
     else:
         options.append("bias=False")
     doubtful = [int(i) for m in matches for i in m.formula.ids[m.data.windows.doubtful]]
-    layer = Layer(
+    layer = RecoveredLayer(
         "conv",
         inputs,
         wrap(f"{{self}}({expression})", first.activations),
@@ -256,7 +256,7 @@ def _add_bias(bias: Numbers, at: int, parts: _Sum, count: int) -> None:
         bias.add(places, ids[:count], times)
 
 
-def _dense(parts: _Sum, activations: list[str], formula: Formula, reader: Reader) -> Match:
+def _dense(parts: _Sum, activations: list[str], formula: Formula, reader: SheetReader) -> Match:
     columns = []
     used: set[int] = set()
     for ids in parts.reads:
@@ -277,8 +277,8 @@ def _dense(parts: _Sum, activations: list[str], formula: Formula, reader: Reader
 
 
 def _build_dense(
-    inputs: list[Tensor], used: tuple[int, ...], matches: list[Match], reader: Reader
-) -> tuple[Ids, Layer]:
+    inputs: list[RecoveredTensor], used: tuple[int, ...], matches: list[Match], reader: SheetReader
+) -> tuple[Ids, RecoveredLayer]:
     expression, offsets = flattened(inputs)
     start = dict(zip(used, offsets, strict=True))
     total = sum(t.ids.size for t in inputs)
@@ -305,7 +305,7 @@ def _build_dense(
         parameters["bias"] = bias
     else:
         options.append("bias=False")
-    layer = Layer(
+    layer = RecoveredLayer(
         "dense",
         inputs,
         wrap(f"{{self}}({expression})", first.activations),

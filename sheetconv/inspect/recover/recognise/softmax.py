@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from sheetconv.inspect.recover.cells import Ids
-from sheetconv.inspect.recover.reader import Formula, Match, Reader, per_cell, vector
-from sheetconv.inspect.recover.tensors import Layer, Tensor
-from sheetconv.inspect.recover.values import Call, Poly, Unrecognised
+from sheetconv.inspect.recover.reader import Formula, Match, SheetReader, per_cell, vector
+from sheetconv.inspect.recover.tensors import RecoveredLayer, RecoveredTensor
+from sheetconv.inspect.recover.values import Poly, PolyCall, Unrecognised
 
 
-def recognise(formula: Formula, reader: Reader) -> Match:
+def recognise(formula: Formula, reader: SheetReader) -> Match:
     """All units of a vector, each over the sum of all."""
     terms = formula.poly.terms
     if len(terms) != 1 or terms[0].coefficient != 1 or len(terms[0].factors) != 2:
         raise Unrecognised("")
-    calls = [f for f in terms[0].factors if isinstance(f, Call)]
+    calls = [f for f in terms[0].factors if isinstance(f, PolyCall)]
     above = next((c for c in calls if c.name == "EXP"), None)
     below = next((c for c in calls if c.name == "1/"), None)
     if above is None or below is None or len(above.of) != 1:
@@ -24,7 +24,7 @@ def recognise(formula: Formula, reader: Reader) -> Match:
     others = []
     for term in below.of[0].terms:
         factor = term.factors[0] if len(term.factors) == 1 and term.coefficient == 1 else None
-        if not isinstance(factor, Call) or factor.name != "EXP":
+        if not isinstance(factor, PolyCall) or factor.name != "EXP":
             raise Unrecognised("")
         others.append(per_cell(_exponent(factor.of[0]), formula.count))
     owner, flat = reader.tensors.find(mine)
@@ -37,14 +37,14 @@ def recognise(formula: Formula, reader: Reader) -> Match:
         raise Unrecognised("a softmax over part of a layer")
     code = _code(tensor, mine, everything)
 
-    def build(matches: list[Match], _: Reader) -> tuple[Ids, Layer]:
+    def build(matches: list[Match], _: SheetReader) -> tuple[Ids, RecoveredLayer]:
         ids = matches[0].formula.ids.reshape(tensor.ids.shape) if "{0}, " in code else vector(matches[:1])
-        return ids, Layer("softmax", [tensor], code)
+        return ids, RecoveredLayer("softmax", [tensor], code)
 
     return Match(formula, ("softmax", int(formula.ids[0])), None, build)
 
 
-def _code(tensor: Tensor, mine: Ids, everything: np.ndarray) -> str:
+def _code(tensor: RecoveredTensor, mine: Ids, everything: np.ndarray) -> str:
     """Over all of a layer, or over the rows or the columns of its plane; `everything` has the others (n, T)."""
     others = np.sort(everything, 1)
     if others.shape[1] == len(mine) and (others == np.sort(mine)).all():
@@ -60,8 +60,8 @@ def _code(tensor: Tensor, mine: Ids, everything: np.ndarray) -> str:
 
 def _exponent(poly: Poly) -> Ids:
     """The cell in ``x`` or ``x - MAX(…)``: a shift by one number for all changes nothing."""
-    plain = [t for t in poly.terms if len(t.factors) == 1 and not isinstance(t.factors[0], Call)]
-    calls = [t.factors[0] for t in poly.terms if len(t.factors) == 1 and isinstance(t.factors[0], Call)]
+    plain = [t for t in poly.terms if len(t.factors) == 1 and not isinstance(t.factors[0], PolyCall)]
+    calls = [t.factors[0] for t in poly.terms if len(t.factors) == 1 and isinstance(t.factors[0], PolyCall)]
     if (
         len(plain) == 1
         and plain[0].coefficient == 1
@@ -69,6 +69,8 @@ def _exponent(poly: Poly) -> Ids:
         and len(calls) <= 1
     ):
         factor = plain[0].factors[0]
-        if not isinstance(factor, Call) and all(isinstance(c, Call) and c.name == "MAX" for c in calls):
+        if not isinstance(factor, PolyCall) and all(
+            isinstance(c, PolyCall) and c.name == "MAX" for c in calls
+        ):
             return factor
     raise Unrecognised("")
