@@ -88,7 +88,7 @@ def trace(book: PathLike, cell: str, levels: int | None = None, *, dependents: b
     Network!FB8: activation pool, channel 0, row 0, column 0
     """
     from sheetconv.formulas import precedents
-    from sheetconv.formulas.area import parse_area
+    from sheetconv.formulas.cell_range import parse_area
     from sheetconv.formulas.naming import CellNames
     from sheetconv.formulas.source import Source
     from sheetconv.inspect.trace import output

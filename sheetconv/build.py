@@ -78,7 +78,7 @@ def build(request: Request) -> Built:
 
     Raises the errors of the steps, and `WorkbookError` when the proof fails.
     """
-    from sheetconv.sheet.workbook import part, write_pages
+    from sheetconv.pages.workbook import part, write_pages
 
     check_target(request.output, force=request.force, suffix=".xlsx")
     if request.show is not None:

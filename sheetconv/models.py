@@ -173,7 +173,7 @@ def _found(path: Path) -> dict[str, Any]:
     if path.suffix.lower() in (".xlsx", ".xlsm"):
         import torch
 
-        from sheetconv.back.weights import read_weights, stored_as
+        from sheetconv.sheet.weights import read_weights, stored_as
 
         values = read_weights(path).values
         return {name: torch.from_numpy(stored_as(array, "auto")) for name, array in values.items()}

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sheetconv.prove.engines.libreoffice import LibreOffice
+from sheetconv.engines.libreoffice import LibreOffice
 
 
 def render(book: Path, folder: Path, sheets: Sequence[str] | None = None, dpi: int = 100) -> list[Path]:

@@ -17,10 +17,10 @@ import numpy as np
 
 from sheetconv.back.cells import ParameterCells, address
 from sheetconv.data.pick import Picked
+from sheetconv.engines import get
 from sheetconv.errors import UsageError, WorkbookError
 from sheetconv.files import check_target, replacing
 from sheetconv.graph.tensor import Tensor
-from sheetconv.prove.engines import get
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.manifest import PIECE, SHEET
 from sheetconv.xlsx.cells import Book, CellError

@@ -25,7 +25,7 @@ def command(book: Path, cell: str, top: int, paths: int | None, as_json: bool) -
     the terms are checked to add up to them.
     """
     from sheetconv.errors import UsageError
-    from sheetconv.formulas.area import parse_area
+    from sheetconv.formulas.cell_range import parse_area
     from sheetconv.formulas.source import Source
     from sheetconv.inspect.explain import Explainer
     from sheetconv.inspect.explain.active import strongest

@@ -25,7 +25,7 @@ def command(book: Path, output: Path, page: str | None, dtype: str, force: bool)
     `build-workbook --weights` and `evaluate --weights` take that file. Where a cell holds no finite number, or
     blocks were moved, the first such place is named and nothing is written.
     """
-    from sheetconv.back.weights import import_weights
+    from sheetconv.sheet.weights import import_weights
 
     found = import_weights(book, output, page=page, dtype=dtype, force=force)
     click.echo(f"{found.count:,} parameters in {len(found.values)} tensors")

@@ -36,7 +36,7 @@ def command(
     """
     from sheetconv.files import check_target
     from sheetconv.formulas import precedents
-    from sheetconv.formulas.area import parse_area
+    from sheetconv.formulas.cell_range import parse_area
     from sheetconv.formulas.naming import CellNames
     from sheetconv.formulas.source import Source
     from sheetconv.inspect.trace import output

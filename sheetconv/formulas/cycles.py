@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sheetconv.formulas import region
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.grid import CellIndex
+from sheetconv.formulas import box_sets as region
+from sheetconv.formulas.cell_index import CellIndex
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Source
 
 _TABLE = 1 << 25

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from sheetconv.formulas.area import Area
-    from sheetconv.formulas.grids import FilledBlock
+    from sheetconv.formulas.cell_range import Area
+    from sheetconv.formulas.filled_blocks import FilledBlock
 
 At = tuple[int, int]
 MOST_READS, MOST_RANKS = 4_000_000, 40_000_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot
+from sheetconv.formulas.cell_range import Area
+from sheetconv.formulas.syntax import Apply, Node, NumberNode, Slot
 
 _WHOLE = {
     "SUM",

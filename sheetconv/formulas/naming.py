@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from sheetconv.errors import WorkbookError
-from sheetconv.formulas import region
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.grid import CellIndex
+from sheetconv.formulas import box_sets as region
+from sheetconv.formulas.cell_index import CellIndex
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.graph.tensor import Tensor
 from sheetconv.sheet.layout import Place

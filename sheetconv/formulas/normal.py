@@ -12,9 +12,9 @@ import re
 from typing import Any
 
 from sheetconv.errors import LimitError
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Cell, Source
-from sheetconv.formulas.tree import Apply, Node, NumberNode, Skeletons, Slot, TextNode
+from sheetconv.formulas.syntax import Apply, Node, NumberNode, Skeletons, Slot, TextNode
 
 Form = tuple[Any, ...]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot, Unreadable, parsed
+from sheetconv.formulas.syntax import Apply, Node, NumberNode, Slot, Unreadable, parsed
 from sheetconv.xlsx.tokens import Token, box, is_address
 
 _SIZES = {"ROW", "COLUMN", "ROWS", "COLUMNS"}

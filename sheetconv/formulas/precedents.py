@@ -16,10 +16,10 @@ from typing import overload
 import numpy as np
 
 from sheetconv.errors import UsageError
-from sheetconv.formulas import region
-from sheetconv.formulas.area import Area
+from sheetconv.formulas import box_sets as region
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.cycles import on_cycles
-from sheetconv.formulas.readers import Readers
+from sheetconv.formulas.dependents import Readers
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.formulas.walk import Found, Walk
 

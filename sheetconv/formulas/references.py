@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from sheetconv.formulas import tables
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.xlsx.tokens import Token, box, is_address, is_name, tokens
 
 if TYPE_CHECKING:

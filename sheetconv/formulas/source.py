@@ -10,10 +10,10 @@ from typing import Self
 
 import numpy as np
 
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.forms import Forms
-from sheetconv.formulas.grid import CellIndex
+from sheetconv.formulas.cell_index import CellIndex
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.references import Cell
+from sheetconv.formulas.relative import Forms
 from sheetconv.formulas.tables import StructuredTable, read_tables
 from sheetconv.xlsx.cells import Book, SheetCells
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from sheetconv.errors import WorkbookError
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.xlsx.a1 import parse_range
 from sheetconv.xlsx.cells import Book
 

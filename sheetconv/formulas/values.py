@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from sheetconv.errors import EngineError, LimitError
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Source
-from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot
+from sheetconv.formulas.syntax import Apply, Node, NumberNode, Slot
 from sheetconv.xlsx.cells import Value, numbers
 
 MOST_CELLS = 100_000
@@ -37,7 +37,7 @@ class Values:
             self._compute()
 
     def _compute(self) -> None:
-        from sheetconv.prove.engines import DEFAULT, get
+        from sheetconv.engines import DEFAULT, get
 
         extents = [(s, e) for s in self.source.sheets if (e := self.source.cells(s).extent) is not None]
         try:

@@ -1,6 +1,6 @@
 """The walk behind a trace: one level after another, in bulk where levels are wide, cell by cell where narrow.
 
-What was seen is kept three ways: a flag for each known cell of a sheet (see `sheetconv.formulas.grid`), a set of
+What was seen is kept three ways: a flag for each known cell of a sheet (see `sheetconv.formulas.cell_index`), a set of
 single blank cells met by narrow levels, and rectangles met by wide ones.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sheetconv.formulas import region
-from sheetconv.formulas.area import Area
+from sheetconv.formulas import box_sets as region
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Source
 
 NARROW_FORMULAS, NARROW_CELLS = 64, 1024

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from sheetconv.engines import get
 from sheetconv.errors import UsageError, printable
 from sheetconv.formulas.source import Source
 from sheetconv.graph.expr import FloatArray
@@ -24,7 +25,6 @@ from sheetconv.prove import account, choices
 from sheetconv.prove.cells import Sheets, blank, pick, read_manifest
 from sheetconv.prove.compare import CACHED, Comparison, compare
 from sheetconv.prove.draws import draws
-from sheetconv.prove.engines import get
 from sheetconv.prove.model import against_model
 from sheetconv.prove.points import Points, how_many, look
 from sheetconv.prove.reference import Reference

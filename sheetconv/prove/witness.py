@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sheetconv.engines import available
 from sheetconv.errors import SheetconvError
 from sheetconv.prove.compare import Comparison
-from sheetconv.prove.engines import available
 from sheetconv.sheet.layout import Place
 from sheetconv.xlsx.strip import Typed
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from sheetconv.xlsx.package import Package
-from sheetconv.xlsx.xml_parts import Names, check_utf8, new_parser, xml_error
+from sheetconv.xlsx.xml_parts import Namespaces, check_utf8, new_parser, xml_error
 
 _LINE = b'<%b style="thin"><color rgb="FFC00000"/></%b>'
 FORMAT = (
@@ -122,7 +122,7 @@ def find_spots(package: Package, part: str) -> Spots:
 class _Reader:
     def __init__(self, where: str) -> None:
         self.spots, self.depth, self.behind = Spots(), 0, False
-        self.names = Names(where)
+        self.names = Namespaces(where)
         self.parser = new_parser(where)
         self.parser.StartElementHandler, self.parser.EndElementHandler = self.start, self.end
 

@@ -22,7 +22,7 @@ from sheetconv.models import load_model
 from sheetconv.data.pick import Picked
 from sheetconv.data.image import random_input
 from sheetconv.compile.capture import capture
-from sheetconv.sheet.workbook import write_network
+from sheetconv.pages.workbook import write_network
 name, out = sys.argv[1], Path(sys.argv[2])
 module, shape = load_model(name)
 picked = Picked(random_input(shape)[None], [None], ["random"], "random", "a benchmark")

@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 import xlsxwriter
 
-from sheetconv.prove import engines
+from sheetconv import engines
 from sheetconv.xlsx.cells import Book, numbers
 
 mpmath.mp.dps = 60

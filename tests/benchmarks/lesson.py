@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sheetconv.child import Workplace
-from sheetconv.prove.engines import libreoffice
+from sheetconv.engines import libreoffice
 
 BUILD = """
 import sys, time

@@ -482,7 +482,7 @@ def _of_modules(folder: Path, count: int) -> Iterator[Book]:
     from sheetconv.compile.capture import capture
     from sheetconv.data.pick import Picked
     from sheetconv.ops.registry import EXAMPLES, load
-    from sheetconv.sheet.workbook import write_network
+    from sheetconv.pages.workbook import write_network
 
     load()
     for number, found in enumerate(EXAMPLES[:: max(1, len(EXAMPLES) // max(count, 1))][:count]):

@@ -13,7 +13,7 @@ from pathlib import Path
 import openpyxl
 import xlsxwriter
 
-from sheetconv.prove import engines
+from sheetconv import engines
 from sheetconv.xlsx.cells import Book
 from sheetconv.xlsx.package import check_package
 from sheetconv.xlsx.strip import without_cached_values

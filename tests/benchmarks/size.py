@@ -58,7 +58,7 @@ def write(name: str, path: Path) -> dict[str, float]:
     from sheetconv.data.image import random_input
     from sheetconv.data.pick import Picked, pick
     from sheetconv.models import load_model
-    from sheetconv.sheet.workbook import write_network, write_pages
+    from sheetconv.pages.workbook import write_network, write_pages
     from sheetconv.template import load
 
     if name == "lesson":

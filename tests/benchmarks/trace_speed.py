@@ -14,7 +14,7 @@ from pathlib import Path
 import xlsxwriter
 from xlsxwriter.utility import xl_range, xl_range_abs
 
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.precedents import Trace, dependents, trace
 from sheetconv.formulas.source import Source
 

@@ -230,8 +230,8 @@ def one(source: str, name: str) -> dict[str, Any]:
 
     from sheetconv.compile.capture import capture
     from sheetconv.data.pick import Picked
+    from sheetconv.pages.workbook import write_network
     from sheetconv.prove.verify import verify
-    from sheetconv.sheet.workbook import write_network
 
     make, shape = SOURCES[source]()[name]
     torch.manual_seed(0)

@@ -14,8 +14,8 @@ from sheetconv.compile.reference import evaluate as torch_evaluate
 from sheetconv.data.pick import Picked
 from sheetconv.graph.expr import evaluate
 from sheetconv.graph.index import Constant, Var, grid, split
+from sheetconv.pages.workbook import write_network
 from sheetconv.prove.verify import verify
-from sheetconv.sheet.workbook import write_network
 
 
 @st.composite

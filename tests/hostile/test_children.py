@@ -107,7 +107,7 @@ def test_nothing_is_run_beside_libreoffice(trap: Path) -> None:
 SLOW = """
 import sys
 from sheetconv.cli._ending import one_line
-from sheetconv.prove import engines
+from sheetconv import engines
 print("ready", flush=True)
 with one_line():
     engines.get("ironcalc").evaluate(sys.argv[1], [("S", (0, 0, 0, 0))])

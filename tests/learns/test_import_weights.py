@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from learns.edits import edited, place
 from safetensors.numpy import load_file, save_file
 
-from sheetconv.back.weights import import_weights, read_weights, stored_as, unrounded
 from sheetconv.build import Request, build
 from sheetconv.cli import main
 from sheetconv.errors import ModelError, WorkbookError
 from sheetconv.models import load_model
 from sheetconv.nets import seeded
+from sheetconv.sheet.weights import import_weights, read_weights, stored_as, unrounded
 
 FINITE32 = st.integers(0, 2**32 - 1).map(lambda b: struct.unpack("<f", struct.pack("<I", b))[0])
 FINITE64 = st.integers(0, 2**64 - 1).map(lambda b: struct.unpack("<d", struct.pack("<Q", b))[0])

@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from learns.edits import edited, place
 from PIL import Image
 
-from sheetconv.back.weights import read_weights
 from sheetconv.cli import main
 from sheetconv.data.pick import pick
 from sheetconv.prove.verify import read_manifest, verify
+from sheetconv.sheet.weights import read_weights
 from sheetconv.xlsx.cells import Book, numbers
 
 

@@ -12,9 +12,9 @@ from safetensors.numpy import load_file, save_file
 
 from sheetconv.build import Request, build
 from sheetconv.cli import main
+from sheetconv.engines import get
 from sheetconv.errors import UsageError
 from sheetconv.models import load_model, shipped
-from sheetconv.prove.engines import get
 from sheetconv.prove.verify import read_manifest
 from sheetconv.sheet.draft import nth
 from sheetconv.train.folder import write_history, write_run
@@ -154,8 +154,8 @@ def test_kernels_and_prediction_follow_the_epoch(scrubbed: Path, run: Path, engi
 
 
 def test_the_scrubbed_workbook_verifies_and_gives_the_chosen_weights_back(scrubbed: Path, run: Path) -> None:
-    from sheetconv.back.weights import read_weights
     from sheetconv.prove.verify import verify
+    from sheetconv.sheet.weights import read_weights
 
     assert verify(scrubbed).agrees
     state = load_file(run / "model.safetensors")

@@ -11,13 +11,13 @@ import torch
 from learns.edits import edited, place
 from learns.modules import MODULES, seeded
 
-from sheetconv.back.weights import read_weights
 from sheetconv.build import Request, build
+from sheetconv.engines import get
 from sheetconv.errors import UsageError
 from sheetconv.models import load_model, shipped
-from sheetconv.prove.engines import get
 from sheetconv.prove.verify import read_manifest, verify
 from sheetconv.sheet.manifest import Manifest
+from sheetconv.sheet.weights import read_weights
 from sheetconv.xlsx.cells import Book, numbers
 
 F = torch.nn.functional
@@ -156,7 +156,7 @@ def check_module(module: torch.nn.Module, shape: tuple[int, ...], tmp_path: Path
     """A workbook with a squared error's gradients, made from the graph itself, proven in an engine."""
     from sheetconv.compile.capture import capture
     from sheetconv.data.pick import Picked
-    from sheetconv.sheet.workbook import write_pages
+    from sheetconv.pages.workbook import write_pages
     from sheetconv.template import of_network
 
     flat = torch.nn.Sequential(module, torch.nn.Flatten(), torch.nn.LazyLinear(3, dtype=torch.float64))

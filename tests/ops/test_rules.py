@@ -17,8 +17,8 @@ from sheetconv.data.pick import Picked
 from sheetconv.graph.expr import evaluate, substitute
 from sheetconv.graph.tensor import Graph, Operation, Tensor
 from sheetconv.ops import registry
+from sheetconv.pages.workbook import write_network
 from sheetconv.prove.verify import verify
-from sheetconv.sheet.workbook import write_network
 
 registry.load()
 EXAMPLES = registry.EXAMPLES

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sheetconv.child import Workplace
-from sheetconv.prove.engines import libreoffice
+from sheetconv.engines import libreoffice
 
 
 def audit(book: Path, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

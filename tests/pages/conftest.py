@@ -15,7 +15,7 @@ import pytest
 from pages.lesson_book import SHARED, LessonBook
 
 from sheetconv.build import Request, build
-from sheetconv.prove.engines.libreoffice import LibreOffice
+from sheetconv.engines.libreoffice import LibreOffice
 from sheetconv.prove.verify import read_manifest
 from sheetconv.sheet.layout import Place
 from sheetconv.xlsx.cells import Book, numbers

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as f
 
+from sheetconv.engines.libreoffice import LibreOffice
 from sheetconv.errors import WorkbookError
-from sheetconv.prove.engines.libreoffice import LibreOffice
 from sheetconv.prove.verify import verify
 
 NAMES = ["pooled", "fixed random numbers", "mask", "dropout", "zeros", "sum before", "sum after", "weight", "bias",

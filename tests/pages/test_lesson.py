@@ -15,13 +15,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from sheetconv.data.pick import pick
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.precedents import cells, trace
 from sheetconv.formulas.source import Source
 from sheetconv.graph.tensor import Tensor
 from sheetconv.models import load_model, shipped
+from sheetconv.pages.workbook import part, write_pages
 from sheetconv.prove.verify import verify
-from sheetconv.sheet.workbook import part, write_pages
 from sheetconv.template import load
 from sheetconv.xlsx.address import cell
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sheetconv.engines import get
 from sheetconv.graph.branches import taken
 from sheetconv.graph.expr import Aggregate, call
 from sheetconv.graph.index import Var
 from sheetconv.graph.tensor import Tensor
-from sheetconv.prove.engines import get
 from sheetconv.prove.verify import Report, verify
 from sheetconv.xlsx.cells import numbers
 from tests.prove.books import addresses, altered, cells, forged, part_of

@@ -163,7 +163,7 @@ def test_what_has_no_normal_form(formula: str, example: Path) -> None:
 
 @pytest.mark.libreoffice
 def test_a_book_edited_and_saved_by_libreoffice_holds_by_structure(example: Path, tmp_path: Path) -> None:
-    from sheetconv.prove.engines.libreoffice import LibreOffice
+    from sheetconv.engines.libreoffice import LibreOffice
     from sheetconv.xlsx.a1 import parse_cell
 
     kernel = parse_cell(addresses(example, "conv1.weight")[3])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xlsxwriter
 
-from sheetconv.prove.engines import get
-from sheetconv.prove.engines.ironcalc import IronCalc
+from sheetconv.engines import get
+from sheetconv.engines.ironcalc import IronCalc
 from sheetconv.prove.verify import verify
 from sheetconv.xlsx.cells import CellError, numbers
 

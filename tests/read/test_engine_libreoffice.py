@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sheetconv.engines import libreoffice
+from sheetconv.engines.libreoffice import LibreOffice
 from sheetconv.errors import EngineError, OutputError
-from sheetconv.prove.engines import libreoffice
-from sheetconv.prove.engines.libreoffice import LibreOffice
 from sheetconv.xlsx.cells import Book, numbers
 
 pytestmark = pytest.mark.libreoffice

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sheetconv import engines
 from sheetconv.child import Workplace
+from sheetconv.engines import base, libreoffice
 from sheetconv.errors import EngineError, UsageError, WorkbookError
-from sheetconv.prove import engines
-from sheetconv.prove.engines import base, libreoffice
 from sheetconv.xlsx.a1 import cell_name, parse_cell
 from sheetconv.xlsx.cells import Book, CellError, numbers
 from sheetconv.xlsx.strip import POISON
@@ -203,7 +203,7 @@ def test_a_missing_engine_says_how_to_install_it(name: str, monkeypatch: pytest.
 def test_registry_is_light() -> None:
     """Naming the engines loads none of them."""
     code = (
-        "import sys, sheetconv.prove.engines as e; e.names();"
+        "import sys, sheetconv.engines as e; e.names();"
         "assert not {'ironcalc', 'formualizer', 'torch', 'openpyxl', 'uno'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,8 +9,8 @@ import openpyxl
 import pytest
 import xlsxwriter
 
+from sheetconv.engines import get
 from sheetconv.errors import OutputError, WorkbookError
-from sheetconv.prove.engines import get
 from sheetconv.xlsx.cells import Book
 from sheetconv.xlsx.strip import POISON, without_cached_values
 

@@ -128,7 +128,7 @@ def test_the_choice_feeds_another_digit(book: Path, tmp_path: Path, choice: int)
 
 @pytest.mark.libreoffice
 def test_pixel_edited_in_libreoffice_verifies_after_saving(book: Path, tmp_path: Path) -> None:
-    from sheetconv.prove.engines.libreoffice import LibreOffice
+    from sheetconv.engines.libreoffice import LibreOffice
 
     with Book(book) as opened:
         manifest = read_manifest(opened, book)

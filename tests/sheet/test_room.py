@@ -11,9 +11,9 @@ import sheetconv
 from sheetconv.compile.capture import capture
 from sheetconv.data.pick import Picked
 from sheetconv.errors import LimitError
+from sheetconv.pages.workbook import write_network
 from sheetconv.sheet import manifest
 from sheetconv.sheet.layout import arrange
-from sheetconv.sheet.workbook import write_network
 
 ROOT = Path(sheetconv.__file__).parent
 

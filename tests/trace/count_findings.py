@@ -11,9 +11,9 @@ from pathlib import Path
 
 from hand_made import MISTAKES, Made, build, variants
 
+from sheetconv.engines.libreoffice import LibreOffice
 from sheetconv.formulas.source import Source
 from sheetconv.inspect.lint import Finding, lint
-from sheetconv.prove.engines.libreoffice import LibreOffice
 
 
 def missed_and_false(made: Made, findings: list[Finding]) -> tuple[list[str], list[Finding]]:

@@ -19,7 +19,7 @@ from openpyxl.worksheet.formula import ArrayFormula
 from torch.nn import functional as F
 from xlsxwriter.utility import xl_range, xl_range_abs, xl_rowcol_to_cell
 
-from sheetconv.formulas.area import Area, quoted
+from sheetconv.formulas.cell_range import Area, quoted
 from sheetconv.xlsx.a1 import cell_name
 
 EDGES = (

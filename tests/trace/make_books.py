@@ -119,7 +119,7 @@ def network(path: Path) -> None:
 
 def by_libreoffice(source: Path, path: Path) -> None:
     """Opened and saved by LibreOffice: shared formulas and arrays in its dialect."""
-    from sheetconv.prove.engines.libreoffice import ENGINE
+    from sheetconv.engines.libreoffice import ENGINE
 
     path.unlink(missing_ok=True)
     ENGINE.save_recalculated(source, path)

@@ -13,11 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from constructs import COLUMN, CONSTRUCTS, FIRST_ROW, HERE, MODERN, Construct
 
 from sheetconv.child import Workplace
+from sheetconv.engines import libreoffice
 from sheetconv.errors import SheetconvError
-from sheetconv.formulas.area import Area, parse_area
+from sheetconv.formulas.cell_range import Area, parse_area
 from sheetconv.formulas.precedents import trace
 from sheetconv.formulas.source import Source
-from sheetconv.prove.engines import libreoffice
 
 BOOKS = Path(__file__).with_name("books")
 ROWS = {name: row for row, name in enumerate(CONSTRUCTS | MODERN, FIRST_ROW)}

@@ -18,14 +18,14 @@ from sheetconv.cli import main
 from sheetconv.compile.capture import capture
 from sheetconv.data.pick import Picked
 from sheetconv.errors import UsageError
-from sheetconv.formulas.area import parse_area
+from sheetconv.formulas.cell_range import parse_area
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.inspect.explain import Explainer
 from sheetconv.inspect.explain.active import strongest
 from sheetconv.inspect.explain.result import Explanation
 from sheetconv.inspect.fields.network import of_book
 from sheetconv.ops import registry
-from sheetconv.sheet.workbook import write_network
+from sheetconv.pages.workbook import write_network
 
 registry.load()
 

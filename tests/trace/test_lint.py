@@ -52,7 +52,7 @@ def test_single_mistakes(style: str, mistake: str, tmp_path: Path) -> None:
 
 @pytest.mark.libreoffice
 def test_saved_by_libreoffice(tmp_path: Path) -> None:
-    from sheetconv.prove.engines.libreoffice import LibreOffice
+    from sheetconv.engines.libreoffice import LibreOffice
 
     made = hand_made(tmp_path / "wrong.xlsx", STYLES["sumproduct"], LESSON)
     LibreOffice().save_recalculated(made.path, made.path)

@@ -13,15 +13,15 @@ import torch
 from sheetconv.compile.capture import capture
 from sheetconv.compile.reference import run
 from sheetconv.data.pick import Picked
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.precedents import trace
 from sheetconv.formulas.source import Source
 from sheetconv.graph.expr import precedents
 from sheetconv.graph.tensor import Tensor
 from sheetconv.nets import INPUT_SHAPES, NETS, seeded
 from sheetconv.ops import registry
+from sheetconv.pages.workbook import write_network
 from sheetconv.sheet.layout import Place
-from sheetconv.sheet.workbook import write_network
 
 registry.load()
 MOST_UNITS = 2000

@@ -10,7 +10,7 @@ from openpyxl.workbook.defined_name import DefinedName
 
 from sheetconv.cli import main
 from sheetconv.errors import UsageError, WorkbookError
-from sheetconv.formulas.area import Area, parse_area, rectangles
+from sheetconv.formulas.cell_range import Area, parse_area, rectangles
 from sheetconv.formulas.precedents import dependents, trace
 from sheetconv.formulas.source import Source
 from sheetconv.xlsx.tokens import relative_form

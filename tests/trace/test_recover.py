@@ -16,7 +16,7 @@ from hand_made import build as hand_made
 
 from sheetconv.cli import main
 from sheetconv.errors import LimitError, UsageError, WorkbookError
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.inspect.recover import RecoveryReport, recover
 
 RUN = """
@@ -110,7 +110,7 @@ def test_stride_padding_and_bias(tmp_path: Path) -> None:
 
 @pytest.mark.libreoffice
 def test_saved_by_libreoffice(tmp_path: Path) -> None:
-    from sheetconv.prove.engines.libreoffice import LibreOffice
+    from sheetconv.engines.libreoffice import LibreOffice
 
     made = hand_made(tmp_path / "book.xlsx", STYLES["lesson"])
     LibreOffice().save_recalculated(made.path, made.path)

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from read_books import read_conftest
 
 from sheetconv.cli import main
-from sheetconv.formulas import cycles, region, walk
-from sheetconv.formulas.area import Area
+from sheetconv.formulas import box_sets as region
+from sheetconv.formulas import cycles, walk
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.precedents import dependents, trace
 from sheetconv.formulas.source import Source
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sheetconv.errors import LimitError
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Cell
 from sheetconv.formulas.values import Unknown, number
 from sheetconv.inspect.explain.cell import Explainer

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheetconv.errors import UsageError
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.elements import TensorElements
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.member import member
 from sheetconv.formulas.source import Cell, Source
-from sheetconv.formulas.tree import Apply, Node, NumberNode, Skeletons, Slot
+from sheetconv.formulas.syntax import Apply, Node, NumberNode, Skeletons, Slot
+from sheetconv.formulas.tensor_elements import TensorElements
 from sheetconv.formulas.values import Unknown, Values, evaluate, number
 from sheetconv.inspect.explain.result import Explanation, Group, misfits
 from sheetconv.inspect.explain.terms import Decomposition, Factor, Term, reads

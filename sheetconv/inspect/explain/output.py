@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.inspect.explain.active import Strongest
 from sheetconv.inspect.explain.cell import Explainer
 from sheetconv.inspect.explain.result import Explanation

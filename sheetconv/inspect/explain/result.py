@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.elements import TensorElement
+from sheetconv.formulas.cell_range import Area
+from sheetconv.formulas.tensor_elements import TensorElement
 from sheetconv.inspect.explain.terms import Term
 from sheetconv.xlsx.cells import Value
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sheetconv.errors import LimitError
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Cell
-from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot, walk
+from sheetconv.formulas.syntax import Apply, Node, NumberNode, Slot, walk
 from sheetconv.formulas.values import MOST_CELLS, Unknown, Values, evaluate, number
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from sheetconv.errors import UsageError, WorkbookError
-from sheetconv.formulas.area import Area, parse_area
 from sheetconv.formulas.blocks import Block, number_blocks
-from sheetconv.formulas.grids import all_grids
+from sheetconv.formulas.cell_range import Area, parse_area
+from sheetconv.formulas.filled_blocks import all_grids
 from sheetconv.formulas.source import Cell, Source
-from sheetconv.formulas.tree import Skeletons
+from sheetconv.formulas.syntax import Skeletons
 from sheetconv.inspect.fields.boxes import Boxes, boxes_of
 from sheetconv.inspect.fields.formulas import PixelSets
 from sheetconv.inspect.fields.recurrence import Reach, line

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sheetconv.errors import LimitError, WorkbookError
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.graph.index import IntArray
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from sheetconv.errors import ModelError
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Source
 from sheetconv.graph.index import IntArray
 from sheetconv.graph.tensor import Tensor
@@ -109,7 +109,7 @@ def prove(network: TracedNetwork, layers: Sequence[Tensor] | None = None, most: 
 def _written(network: TracedNetwork, path: Path) -> TracedNetwork:
     """The workbook of a captured network, fed with random numbers (no field depends on them)."""
     from sheetconv.data.pick import Picked
-    from sheetconv.sheet.workbook import write_network
+    from sheetconv.pages.workbook import write_network
 
     shape = network.pixels.shape
     noise = np.random.default_rng(0).random(shape)

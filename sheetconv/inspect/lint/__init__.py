@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 
-from sheetconv.formulas.area import Area, rectangles
+from sheetconv.formulas.cell_range import Area, rectangles
 from sheetconv.formulas.precedents import cells
 from sheetconv.formulas.source import Source
 from sheetconv.inspect.lint import checks

@@ -12,9 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.grids import FilledBlock
-from sheetconv.formulas.tree import Apply, Node, Slot, TextNode
+from sheetconv.formulas.cell_range import Area
+from sheetconv.formulas.filled_blocks import FilledBlock
+from sheetconv.formulas.syntax import Apply, Node, Slot, TextNode
 from sheetconv.inspect.lint.sheet import MOST_AREA, FindingKind, Sheet
 from sheetconv.xlsx.a1 import ROWS
 

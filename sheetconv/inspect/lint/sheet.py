@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.formulas.area import Area
 from sheetconv.formulas.blocks import components
-from sheetconv.formulas.grids import At, FilledBlock, all_grids
+from sheetconv.formulas.cell_range import Area
+from sheetconv.formulas.filled_blocks import At, FilledBlock, all_grids
 from sheetconv.formulas.source import Source
-from sheetconv.formulas.tree import Skeletons
+from sheetconv.formulas.syntax import Skeletons
 from sheetconv.xlsx.cells import CellError, Value
 
 MOST_AREA = 1_000_000

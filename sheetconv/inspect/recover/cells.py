@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from sheetconv.formulas.area import Area, rectangles
+from sheetconv.formulas.cell_range import Area, rectangles
 from sheetconv.formulas.source import Source
 from sheetconv.formulas.values import Values
 from sheetconv.xlsx.cells import CellError

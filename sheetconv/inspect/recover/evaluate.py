@@ -8,10 +8,10 @@ from itertools import chain
 
 import numpy as np
 
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.grids import FilledBlock
+from sheetconv.formulas.cell_range import Area
+from sheetconv.formulas.filled_blocks import FilledBlock
 from sheetconv.formulas.source import Cell
-from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot, TextNode, walk
+from sheetconv.formulas.syntax import Apply, Node, NumberNode, Slot, TextNode, walk
 from sheetconv.formulas.values import Unknown, constant
 from sheetconv.formulas.values import number as value_of
 from sheetconv.inspect.recover.cells import CellKind, Cells, shifted

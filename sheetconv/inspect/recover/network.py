@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sheetconv.formulas.area import Area
+from sheetconv.engines import get
 from sheetconv.formulas.blocks import components
-from sheetconv.formulas.grids import FilledBlock, all_grids
+from sheetconv.formulas.cell_range import Area
+from sheetconv.formulas.filled_blocks import FilledBlock, all_grids
 from sheetconv.formulas.source import Source
-from sheetconv.formulas.tree import Skeletons
+from sheetconv.formulas.syntax import Skeletons
 from sheetconv.inspect.recover.cells import CellKind, Cells, Ids, split
 from sheetconv.inspect.recover.evaluate import evaluate
 from sheetconv.inspect.recover.reader import Formula, Match, SheetReader, apart, formula, per_cell
@@ -21,7 +22,6 @@ from sheetconv.inspect.recover.recognise import gathered, recognise
 from sheetconv.inspect.recover.roles import typed_inputs
 from sheetconv.inspect.recover.tensors import RecoveredTensor, Tensors
 from sheetconv.inspect.recover.values import Poly, PolyCall, Unrecognised, all_ids, renamed
-from sheetconv.prove.engines import get
 from sheetconv.xlsx.cells import numbers
 from sheetconv.xlsx.strip import Typed
 

@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 
+from sheetconv.engines import available
 from sheetconv.errors import EngineError, UsageError, WorkbookError
 from sheetconv.files import check_target, replacing
-from sheetconv.formulas.area import Area, rectangles
+from sheetconv.formulas.cell_range import Area, rectangles
 from sheetconv.formulas.source import Source
 from sheetconv.inspect.recover.code import arrays, module_text
 from sheetconv.inspect.recover.draws import depends, draws
 from sheetconv.inspect.recover.names import name_tensors
 from sheetconv.inspect.recover.network import RecoveredNetwork, Unread, compute, read_network
 from sheetconv.inspect.recover.tensors import RecoveredTensor
-from sheetconv.prove.engines import available
 
 TOLERANCE, TOLERANCE_ELSEWHERE = 1e-12, 1e-9
 """Largest error relative to the tensor's scale (its largest absolute value) that passes; with other numbers."""

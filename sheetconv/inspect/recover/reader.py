@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.formulas.grids import FilledBlock
+from sheetconv.formulas.filled_blocks import FilledBlock
 from sheetconv.inspect.recover.cells import Cells, Ids
 from sheetconv.inspect.recover.tensors import RecoveredLayer, RecoveredTensor, Tensors
 from sheetconv.inspect.recover.values import Poly, single

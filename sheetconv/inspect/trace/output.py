@@ -23,8 +23,8 @@ from itertools import islice
 
 import numpy as np
 
-from sheetconv.formulas import region
-from sheetconv.formulas.area import Area
+from sheetconv.formulas import box_sets as region
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.naming import CellNames, NamedPart
 from sheetconv.formulas.precedents import Level, Trace
 from sheetconv.formulas.source import Source

@@ -14,8 +14,8 @@ import numpy as np
 
 from sheetconv.errors import LimitError
 from sheetconv.files import check_target, replacing
-from sheetconv.formulas import region
-from sheetconv.formulas.area import Area
+from sheetconv.formulas import box_sets as region
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.naming import CellNames
 from sheetconv.formulas.precedents import Trace
 from sheetconv.formulas.source import Source

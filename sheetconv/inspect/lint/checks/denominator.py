@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.grids import FilledBlock
-from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot, walk
+from sheetconv.formulas.cell_range import Area
+from sheetconv.formulas.filled_blocks import FilledBlock
+from sheetconv.formulas.syntax import Apply, Node, NumberNode, Slot, walk
 from sheetconv.inspect.lint.sheet import MOST_AREA, Finding, FindingKind, Sheet
 
 _COUNTING = {"SUM", "COUNT", "COUNTIF", "COUNTBLANK", "COUNTA"}

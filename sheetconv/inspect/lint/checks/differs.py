@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sheetconv.formulas.area import Area, rectangles
-from sheetconv.formulas.grids import FilledBlock
+from sheetconv.formulas.cell_range import Area, rectangles
+from sheetconv.formulas.filled_blocks import FilledBlock
 from sheetconv.inspect.lint.checks.text_number import is_number
 from sheetconv.inspect.lint.sheet import Finding, FindingKind, Sheet
 from sheetconv.xlsx.a1 import cell_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sheetconv.formulas.area import rectangles
+from sheetconv.formulas.cell_range import rectangles
 from sheetconv.inspect.lint.sheet import Finding, Sheet
 from sheetconv.xlsx.cells import CellError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.tree import Apply, Node, Slot
+from sheetconv.formulas.cell_range import Area
+from sheetconv.formulas.syntax import Apply, Node, Slot
 from sheetconv.inspect.lint.sheet import Finding, Sheet
 
 _OVER = {"SUM", "AVERAGE", "MAX", "MIN", "PRODUCT", "SUMSQ"}

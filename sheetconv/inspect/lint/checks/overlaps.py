@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.grids import FilledBlock
+from sheetconv.formulas.cell_range import Area
+from sheetconv.formulas.filled_blocks import FilledBlock
 from sheetconv.inspect.lint.checks.too_large import excess
 from sheetconv.inspect.lint.reading import FormulaReading, readings
 from sheetconv.inspect.lint.sheet import Finding, FindingKind, Sheet

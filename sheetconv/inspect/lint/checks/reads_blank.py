@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sheetconv.formulas.area import Area, rectangles
+from sheetconv.formulas.cell_range import Area, rectangles
 from sheetconv.inspect.lint.checks.too_large import _drifts
 from sheetconv.inspect.lint.reading import FormulaReading, blank_lines, holes, readings
 from sheetconv.inspect.lint.sheet import Finding, Sheet

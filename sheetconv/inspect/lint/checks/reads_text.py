@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sheetconv.formulas.area import Area, rectangles
+from sheetconv.formulas.cell_range import Area, rectangles
 from sheetconv.inspect.lint.checks.text_number import is_number
 from sheetconv.inspect.lint.reading import readings, texts
 from sheetconv.inspect.lint.sheet import Finding, Sheet

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.inspect.lint.sheet import Finding, FindingKind, Sheet, bounds, meeting
 
 _LARGEST = 11

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sheetconv.formulas.area import Area, rectangles
+from sheetconv.formulas.cell_range import Area, rectangles
 from sheetconv.inspect.lint.reading import readings, texts
 from sheetconv.inspect.lint.sheet import Finding, FindingKind, Sheet
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.grids import FilledBlock
-from sheetconv.formulas.tree import Apply, Slot
+from sheetconv.formulas.cell_range import Area
+from sheetconv.formulas.filled_blocks import FilledBlock
+from sheetconv.formulas.syntax import Apply, Slot
 from sheetconv.inspect.lint.reading import FormulaReading, Margin, outside, readings
 from sheetconv.inspect.lint.sheet import Finding, Sheet
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sheetconv.formulas.area import Area
-from sheetconv.formulas.tree import Apply, Node, NumberNode, Slot
+from sheetconv.formulas.cell_range import Area
+from sheetconv.formulas.syntax import Apply, Node, NumberNode, Slot
 from sheetconv.inspect.lint.sheet import Finding, Sheet
 from sheetconv.xlsx.tokens import tokens
 

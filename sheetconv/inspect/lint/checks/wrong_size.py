@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.inspect.lint.checks.too_large import excess
 from sheetconv.inspect.lint.reading import readings
 from sheetconv.inspect.lint.sheet import Finding, FindingKind, Patch, Sheet

@@ -30,8 +30,8 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 
+from sheetconv.engines.base import Engine
 from sheetconv.errors import EngineError, UsageError
-from sheetconv.prove.engines.base import Engine
 
 DEFAULT = "ironcalc"
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sheetconv.child import Workplace
+from sheetconv.engines.base import Job, LibraryEngine
 from sheetconv.errors import EngineError
-from sheetconv.prove.engines.base import Job, LibraryEngine
 from sheetconv.xlsx.a1 import Range
 from sheetconv.xlsx.strip import POISON, Typed, without_cached_values
 

@@ -1,7 +1,7 @@
 """Maps of a sheet: rectangles of formulas filled from one another, whatever their stride and spacing.
 
 Relative (R1C1) forms are equal only where a map moves one cell per cell. A map of stride 2 moves two, and
-pooled cells may stand in every second row and column. So cells of one skeleton (`sheetconv.formulas.tree`) are
+pooled cells may stand in every second row and column. So cells of one skeleton (`sheetconv.formulas.syntax`) are
 laid on a lattice, and every address in the formula must move evenly along it: ``base + i·down + j·right`` for
 lattice position (i, j). What does not move along is an exception: a formula that someone changed.
 """
@@ -16,9 +16,9 @@ from functools import cached_property
 
 import numpy as np
 
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Source
-from sheetconv.formulas.tree import FormulaPattern, Skeletons
+from sheetconv.formulas.syntax import FormulaPattern, Skeletons
 
 At = tuple[int, int]
 MOST_PITCH = 8

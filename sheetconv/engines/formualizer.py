@@ -7,7 +7,7 @@ reads has passed our own.
 import importlib.util
 from typing import Any
 
-from sheetconv.prove.engines.base import Job, LibraryEngine
+from sheetconv.engines.base import Job, LibraryEngine
 from sheetconv.xlsx.package import LIMITS
 
 _ERRORS = {

@@ -27,7 +27,7 @@ def main(name: str, job: str, result: str) -> int:
         try:
             asked = json.loads(Path(job).read_text(encoding="utf-8"))
             sys.path += [path for path in asked["paths"] if path not in sys.path]
-            found = importlib.import_module(f"sheetconv.prove.engines.{name}").ENGINE.work(asked)
+            found = importlib.import_module(f"sheetconv.engines.{name}").ENGINE.work(asked)
             Path(result).write_text(json.dumps(found), encoding="utf-8")
         except BaseException as error:  # a panic in Rust is no Exception
             failed.append(error)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sheetconv.formulas import references
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.references import FIXED, WHOLE, Cell, Piece, ReferenceReading
 from sheetconv.xlsx.a1 import COLUMNS, ROWS, column_number
 from sheetconv.xlsx.tokens import is_address, tokens

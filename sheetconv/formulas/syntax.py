@@ -15,7 +15,7 @@ from typing import Union
 
 from sheetconv.errors import LimitError
 from sheetconv.formulas import tables
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.xlsx.tokens import Token, box, is_address, is_name, tokens
 

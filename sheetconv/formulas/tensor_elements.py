@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.naming import CellNames
 from sheetconv.formulas.source import Cell, Source
 from sheetconv.sheet.layout import Place

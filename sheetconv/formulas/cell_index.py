@@ -23,7 +23,7 @@ class CellIndex:
         owner: int32; index of the cell in which the cell's formula is written (an array formula's first cell
             for all its members, a spill's likewise), −1 without a formula.
         filled: bool; whether the cell has a value or a formula.
-        form: int32; filled in by `sheetconv.formulas.forms.Forms`, −1 where not yet known.
+        form: int32; filled in by `sheetconv.formulas.relative.Forms`, −1 where not yet known.
 
     Raises `LimitError` where array formulas cover more than `MOST_ARRAY_CELLS` cells.
     """

@@ -12,8 +12,8 @@ from collections import defaultdict
 import numpy as np
 
 from sheetconv.errors import LimitError
-from sheetconv.formulas import region
-from sheetconv.formulas.area import Area
+from sheetconv.formulas import box_sets as region
+from sheetconv.formulas.cell_range import Area
 from sheetconv.formulas.source import Source
 from sheetconv.formulas.walk import Found, flat_boxes
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from sheetconv import child
 from sheetconv.child import Workplace
+from sheetconv.engines.base import Engine, block, run_job
 from sheetconv.errors import EngineError
 from sheetconv.files import check_target, replacing
-from sheetconv.prove.engines.base import Engine, block, run_job
 from sheetconv.xlsx.a1 import Range
 from sheetconv.xlsx.cells import Book, CellError
 from sheetconv.xlsx.strip import without_cached_values
