@@ -13,7 +13,7 @@ import numpy as np
 from sheetconv.errors import UsageError
 
 if TYPE_CHECKING:
-    from sheetconv.build import Built
+    from sheetconv.building import Built
     from sheetconv.data.photo import Steps
     from sheetconv.inspect.lint import Finding
     from sheetconv.inspect.recover.prove import RecoveryReport as Recovered
@@ -29,7 +29,7 @@ def build(output: PathLike, template: str | None = None, **options: Any) -> Buil
 
     `options` are that command's: `model`, `weights`, `dataset`, `split`, `index`, `digit`, `image` (one or several),
     `nth`, `input`, `random_input`, `input_shape`, `pages`, `engine`, `verify`, `force` and so on
-    (`sheetconv.build.Request`). Raises the errors of the steps; nothing is left when one fails.
+    (`sheetconv.building.Request`). Raises the errors of the steps; nothing is left when one fails.
 
     >>> built = build("digit.xlsx", "conv-example", dataset="builtin", index=506)
     >>> built.report.agrees
@@ -37,8 +37,8 @@ def build(output: PathLike, template: str | None = None, **options: Any) -> Buil
     """
     from dataclasses import fields
 
-    from sheetconv.build import Request
-    from sheetconv.build import build as make
+    from sheetconv.building import Request
+    from sheetconv.building import build as make
 
     known = {field.name for field in fields(Request)} - {"output", "template"}
     unknown = sorted(set(options) - known)

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import save_file
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.cli import main
 from sheetconv.nets import simple_cnn
 from sheetconv.sheet.manifest import SHEET

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.data.handwriting import digits
 from sheetconv.data.pick import pick
 from sheetconv.data.sources import BUILTIN_SIZES

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.back.cells import ParameterCells, address
 from sheetconv.back.network import BOOKS
 from sheetconv.errors import UsageError, WorkbookError
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Tensor
+from sheetconv.sheet.parameter_cells import ParameterCells, address
 from sheetconv.train.folder import MODEL, is_run
 from sheetconv.xlsx.cells import Book
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from sheetconv.back.cells import ParameterCells, pages
 from sheetconv.compile.reference import run
 from sheetconv.errors import ModelError, UsageError, WorkbookError
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.models import load_model, load_weights
+from sheetconv.sheet.parameter_cells import ParameterCells, pages
 from sheetconv.train.folder import MODEL, is_run, read_run
 from sheetconv.train.plain import PLAIN, plain
 from sheetconv.xlsx.cells import Book

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.back.cells import ParameterCells, address
 from sheetconv.data.pick import Picked
 from sheetconv.engines import get
 from sheetconv.errors import UsageError, WorkbookError
@@ -23,6 +22,7 @@ from sheetconv.files import check_target, replacing
 from sheetconv.graph.tensor import Tensor
 from sheetconv.sheet.layout import Place
 from sheetconv.sheet.manifest import PIECE, SHEET
+from sheetconv.sheet.parameter_cells import ParameterCells, address
 from sheetconv.xlsx.cells import Book, CellError
 from sheetconv.xlsx.renew import Changes, renewed
 

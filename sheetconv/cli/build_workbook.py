@@ -85,7 +85,7 @@ def command(no_verify: bool, **options: Any) -> None:
     TEMPLATE is a name (`sheetconv templates` lists them) or a .toml file; by default it is lesson, the whole
     lesson in one workbook.
     """
-    from sheetconv.build import Request, build
+    from sheetconv.building import Request, build
 
     built = build(Request(verify=not no_verify, **options))
     click.echo(f"Image: {built.source}; {built.reason}.")

@@ -196,7 +196,7 @@ def role(tensor: Tensor) -> str:
 def _places(source: Source) -> dict[Tensor, Place]:
     if SHEET not in source.sheets:
         return {}
-    from sheetconv.prove.verify import read_manifest
+    from sheetconv.sheet.manifest import read_manifest
 
     try:
         places = read_manifest(source.book, Path(source.book.path)).places

@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
 from sheetconv.errors import LimitError
 from sheetconv.formulas import tables
 from sheetconv.formulas.cell_range import Area
-from sheetconv.formulas.source import Cell, Source
 from sheetconv.xlsx.tokens import Token, box, is_address, is_name, tokens
+
+if TYPE_CHECKING:
+    from sheetconv.formulas.source import Cell, Source
 
 MOST_CHARACTERS = 8192
 MOST_DEPTH = 100

@@ -152,8 +152,6 @@ def show_learning_rates(curve: LRCurve) -> Picture:
 
 def show_activations(stats: ActivationStats) -> Picture:
     """Activations while training: mean, spread, share near zero; below a histogram of magnitudes over time."""
-    from sheetconv.train.callbacks.activations import LARGEST
-
     histograms = {name: h for name, h in stats.histograms.items() if len(h)}
     rows = 1 + -(-len(histograms) // 3)
     figure = _figure(11, 3 * rows)
@@ -164,7 +162,9 @@ def show_activations(stats: ActivationStats) -> Picture:
     for axis, (name, counts) in zip(axes[1:].flat, histograms.items(), strict=False):
         axis.axis("on")
         shade = np.log1p(_array(counts)).T
-        axis.imshow(shade, origin="lower", aspect="auto", cmap="magma", extent=(0, len(counts), 0, LARGEST))
+        axis.imshow(
+            shade, origin="lower", aspect="auto", cmap="magma", extent=(0, len(counts), 0, stats.largest)
+        )
         axis.set(title=f"{name}: histogram", xlabel="batch", ylabel="magnitude")
     return Picture(figure, "activations")
 

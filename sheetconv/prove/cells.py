@@ -10,23 +10,8 @@ import numpy as np
 from sheetconv.errors import WorkbookError
 from sheetconv.graph.expr import FloatArray
 from sheetconv.sheet.layout import Place
-from sheetconv.sheet.manifest import SHEET, Manifest, load
 from sheetconv.xlsx.address import cell, quoted
 from sheetconv.xlsx.cells import Book, SheetCells, numbers
-
-
-def read_manifest(book: Book, path: Path) -> Manifest:
-    """The manifest of an open workbook; raises `WorkbookError` when it is not ours or damaged."""
-    if SHEET not in book.sheet_names:
-        raise WorkbookError(
-            f"{path} was not written by sheetconv (it has no sheet {SHEET}); build-workbook makes one"
-        )
-    cells = book.cells(SHEET)
-    extent = cells.extent
-    if extent is None or extent[2] > 10_000:
-        raise WorkbookError(f"{path}: the manifest on sheet {SHEET} is damaged; build the workbook again")
-    pieces = [cells.value(row, 0) for row in range(extent[2] + 1)]
-    return load("".join(str(p) for p in pieces if p is not None), path)
 
 
 class Sheets:

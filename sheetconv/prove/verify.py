@@ -22,7 +22,7 @@ from sheetconv.formulas.source import Source
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Tensor
 from sheetconv.prove import account, choices
-from sheetconv.prove.cells import Sheets, blank, pick, read_manifest
+from sheetconv.prove.cells import Sheets, blank, pick
 from sheetconv.prove.compare import CACHED, Comparison, compare
 from sheetconv.prove.draws import draws
 from sheetconv.prove.model import against_model
@@ -31,10 +31,10 @@ from sheetconv.prove.reference import Reference
 from sheetconv.prove.structure import Structure, strange, structure
 from sheetconv.prove.witness import second_opinion
 from sheetconv.sheet.layout import Place
-from sheetconv.sheet.manifest import Manifest
+from sheetconv.sheet.manifest import Manifest, read_manifest
 from sheetconv.xlsx.cells import numbers
 
-__all__ = ["Comparison", "Report", "read_manifest", "resolve_device", "table", "verify"]
+__all__ = ["Comparison", "Report", "resolve_device", "table", "verify"]
 
 
 @dataclass

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from sheetconv.graph.plain import expression, plain
 from sheetconv.graph.tensor import Graph, Operation, Tensor
 from sheetconv.sheet.layout import Place
 from sheetconv.xlsx.address import MAX_COLUMNS, MAX_ROWS
+from sheetconv.xlsx.cells import Book
 
 SHEET = "_sheetconv"
 SCHEMA = 1
@@ -292,3 +294,17 @@ def _place(entry: Mapping[str, Any], tensor: Tensor) -> Place:
     if r0 < 0 or c0 < 0 or r1 >= MAX_ROWS or c1 >= MAX_COLUMNS:
         raise ValueError(f"cells of {tensor.name} are beyond the sheet")
     return place
+
+
+def read_manifest(book: Book, path: Path) -> Manifest:
+    """The manifest of an open workbook; raises `WorkbookError` when it is not ours or damaged."""
+    if SHEET not in book.sheet_names:
+        raise WorkbookError(
+            f"{path} was not written by sheetconv (it has no sheet {SHEET}); build-workbook makes one"
+        )
+    cells = book.cells(SHEET)
+    extent = cells.extent
+    if extent is None or extent[2] > 10_000:
+        raise WorkbookError(f"{path}: the manifest on sheet {SHEET} is damaged; build the workbook again")
+    pieces = [cells.value(row, 0) for row in range(extent[2] + 1)]
+    return load("".join(str(p) for p in pieces if p is not None), path)

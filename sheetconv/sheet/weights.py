@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.back.cells import ParameterCells, pages, parameters
 from sheetconv.errors import UsageError, WorkbookError
 from sheetconv.files import check_target, replacing
 from sheetconv.graph.expr import FloatArray
+from sheetconv.sheet.parameter_cells import ParameterCells, pages, parameters
 from sheetconv.sheet.text import shortest
 from sheetconv.xlsx.cells import Book
 

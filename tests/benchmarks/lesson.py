@@ -20,7 +20,7 @@ from sheetconv.engines import libreoffice
 BUILD = """
 import sys, time
 from pathlib import Path
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 start = time.perf_counter()
 build(Request(Path(sys.argv[1]), dataset=sys.argv[2], verify=False, force=True))
 print(time.perf_counter() - start)

@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.errors import SheetconvError
 from sheetconv.formulas.source import Source
 from sheetconv.prove.account import with_formulas
-from sheetconv.prove.cells import Sheets, keys, read_manifest
+from sheetconv.prove.cells import Sheets, keys
 from sheetconv.prove.structure import structure
 from sheetconv.prove.verify import verify
+from sheetconv.sheet.manifest import read_manifest
 from sheetconv.xlsx.a1 import cell_name
 from tests.prove.books import altered, cells, forged, part_of
 

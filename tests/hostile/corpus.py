@@ -155,7 +155,7 @@ def manifest(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]
     def make(path: Path) -> None:
         from openpyxl import load_workbook
 
-        from sheetconv.build import Request, build
+        from sheetconv.building import Request, build
 
         ours = path.parent / "ours.xlsx"
         if not ours.exists():

@@ -122,10 +122,9 @@ def _workbook(part: str, base: Path) -> tuple[bytes, Reader]:
 
 
 def _manifest() -> tuple[bytes, Reader]:
-    from sheetconv.build import Request, build
+    from sheetconv.building import Request, build
     from sheetconv.compile.budget import check_work
-    from sheetconv.prove.cells import read_manifest
-    from sheetconv.sheet.manifest import load
+    from sheetconv.sheet.manifest import load, read_manifest
     from sheetconv.xlsx.cells import Book
 
     with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sheetconv import child
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.cli import main
 from sheetconv.errors import EngineError
 

@@ -7,7 +7,7 @@ import pytest
 import walk
 from click.testing import CliRunner
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.cli import main
 
 

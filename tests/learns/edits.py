@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sheetconv.prove.verify import read_manifest
+from sheetconv.sheet.manifest import read_manifest
 from sheetconv.xlsx.address import cell, quoted
 from sheetconv.xlsx.cells import Book
 

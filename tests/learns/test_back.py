@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from sheetconv.back.network import open_network
 from sheetconv.back.score import score
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.cli import main
 from sheetconv.data.sources import ImageData, open_dataset
 from sheetconv.errors import ModelError, UsageError

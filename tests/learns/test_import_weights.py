@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from learns.edits import edited, place
 from safetensors.numpy import load_file, save_file
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.cli import main
 from sheetconv.errors import ModelError, WorkbookError
 from sheetconv.models import load_model

@@ -11,7 +11,8 @@ from PIL import Image
 
 from sheetconv.cli import main
 from sheetconv.data.pick import pick
-from sheetconv.prove.verify import read_manifest, verify
+from sheetconv.prove.verify import verify
+from sheetconv.sheet.manifest import read_manifest
 from sheetconv.sheet.weights import read_weights
 from sheetconv.xlsx.cells import Book, numbers
 

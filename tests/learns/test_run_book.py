@@ -10,13 +10,13 @@ import torch
 from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.cli import main
 from sheetconv.engines import get
 from sheetconv.errors import UsageError
 from sheetconv.models import load_model, shipped
-from sheetconv.prove.verify import read_manifest
 from sheetconv.sheet.draft import nth
+from sheetconv.sheet.manifest import read_manifest
 from sheetconv.train.folder import write_history, write_run
 from sheetconv.xlsx.cells import Book, numbers
 

@@ -11,12 +11,12 @@ import torch
 from learns.edits import edited, place
 from learns.modules import MODULES, seeded
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.engines import get
 from sheetconv.errors import UsageError
 from sheetconv.models import load_model, shipped
-from sheetconv.prove.verify import read_manifest, verify
-from sheetconv.sheet.manifest import Manifest
+from sheetconv.prove.verify import verify
+from sheetconv.sheet.manifest import Manifest, read_manifest
 from sheetconv.sheet.weights import read_weights
 from sheetconv.xlsx.cells import Book, numbers
 

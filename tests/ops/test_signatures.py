@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.errors import ModelError, UsageError
 from sheetconv.models import load_model, load_weights
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from pages.lesson_book import SHARED, LessonBook
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.engines.libreoffice import LibreOffice
-from sheetconv.prove.verify import read_manifest
 from sheetconv.sheet.layout import Place
+from sheetconv.sheet.manifest import read_manifest
 from sheetconv.xlsx.cells import Book, numbers
 
 Setting = dict[tuple[str, int, int], float | str]

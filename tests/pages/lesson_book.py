@@ -12,8 +12,8 @@ from openpyxl import load_workbook
 from openpyxl.formula.translate import Translator
 
 from sheetconv.graph.expr import FloatArray
-from sheetconv.prove.verify import read_manifest
 from sheetconv.sheet.layout import Place
+from sheetconv.sheet.manifest import read_manifest
 from sheetconv.xlsx.a1 import parse_range
 from sheetconv.xlsx.address import area, cell
 from sheetconv.xlsx.cells import Book, SheetCells, numbers

@@ -48,7 +48,7 @@ def test_nothing_added_is_the_network_itself() -> None:
 
 @pytest.mark.shared_data
 def test_a_garment_where_it_is_at_hand(shared_data: Path, tmp_path: Path) -> None:
-    from sheetconv.build import Request, build
+    from sheetconv.building import Request, build
     from sheetconv.template import folder
     from sheetconv.xlsx.cells import Book
 

@@ -15,7 +15,7 @@ import pytest
 import xlsxwriter
 from openpyxl import load_workbook
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 
 pytestmark = pytest.mark.libreoffice
 

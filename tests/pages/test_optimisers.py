@@ -98,7 +98,7 @@ def test_every_row_is_torchs(draft: Draft, name: str, changed: bool) -> None:
 
 def test_one_page_proves(tmp_path: Path) -> None:
     """The formulas in the file give the same numbers: one page of the largest optimiser and one with a schedule."""
-    from sheetconv.build import Request, build
+    from sheetconv.building import Request, build
 
     path = tmp_path / "optimisers.xlsx"
     build(

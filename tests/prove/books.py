@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sheetconv.prove.verify import read_manifest
-from sheetconv.sheet.manifest import PIECE
+from sheetconv.sheet.manifest import PIECE, read_manifest
 from sheetconv.xlsx.address import cell
 from sheetconv.xlsx.cells import Book
 

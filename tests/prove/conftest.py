@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 
 
 @pytest.fixture(scope="session")

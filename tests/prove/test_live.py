@@ -107,7 +107,7 @@ def test_settings_that_change_results_are_named(
 
 def test_a_margin_that_is_filled_is_not_proven(example: Path, tmp_path: Path) -> None:
     report = None
-    from sheetconv.build import Request, build
+    from sheetconv.building import Request, build
 
     padded = tmp_path / "simple.xlsx"
     build(Request(padded, "simple-cnn", dataset="builtin", digit=3, verify=False))

@@ -8,7 +8,8 @@ import pytest
 
 from sheetconv.formulas.normal import Normal
 from sheetconv.formulas.source import Source
-from sheetconv.prove.verify import Report, read_manifest, verify
+from sheetconv.prove.verify import Report, verify
+from sheetconv.sheet.manifest import read_manifest
 from sheetconv.xlsx.address import cell
 from tests.prove.books import addresses, altered, cells, part_of, values
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sheetconv.build import Request, build
-from sheetconv.prove.verify import read_manifest, verify
+from sheetconv.building import Request, build
+from sheetconv.prove.verify import verify
+from sheetconv.sheet.manifest import read_manifest
 from sheetconv.xlsx.address import cell
 from sheetconv.xlsx.cells import Book
 

@@ -10,7 +10,7 @@ import pytest
 import xlsxwriter
 from click.testing import CliRunner
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.cli import main
 from sheetconv.inspect.check import check
 from sheetconv.inspect.check.formula import faults

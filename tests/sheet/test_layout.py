@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.compile.capture import capture
 from sheetconv.nets import INPUT_SHAPES, NETS, seeded
 from sheetconv.ops import registry
@@ -98,7 +98,7 @@ def test_text_that_looks_like_a_formula_stays_text(tmp_path: Path) -> None:
 def test_stored_numbers_are_exact(tmp_path: Path) -> None:
     build(Request(tmp_path / "m.xlsx", model="simple-cnn", dataset="builtin", digit=1, verify=False))
     module = seeded("simple-cnn")
-    from sheetconv.prove.verify import read_manifest
+    from sheetconv.sheet.manifest import read_manifest
 
     with Book(tmp_path / "m.xlsx") as book:
         manifest = read_manifest(book, tmp_path / "m.xlsx")

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture(scope="session")
 def own_workbook(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A workbook of our own by its template's name, not to be changed."""
-    from sheetconv.build import Request, build
+    from sheetconv.building import Request, build
 
     @cache
     def made(template: str) -> Path:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from torch import nn
 from xlsxwriter.utility import xl_range
 
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 from sheetconv.cli import main
 from sheetconv.compile.capture import capture
 from sheetconv.errors import WorkbookError

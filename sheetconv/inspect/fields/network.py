@@ -17,9 +17,8 @@ from sheetconv.compile.rebuild import rebuilt
 from sheetconv.errors import SheetconvError, UsageError, WorkbookError
 from sheetconv.graph.expr import FloatArray, tensors_read
 from sheetconv.graph.tensor import Graph, Tensor
-from sheetconv.prove.verify import read_manifest
 from sheetconv.sheet.layout import Place
-from sheetconv.sheet.manifest import SHEET
+from sheetconv.sheet.manifest import SHEET, read_manifest
 from sheetconv.xlsx.cells import Book
 
 

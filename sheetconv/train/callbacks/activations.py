@@ -25,6 +25,7 @@ class ActivationStats(Callback):
 
     order = 0
     run_only = True
+    largest = LARGEST
 
     def __init__(
         self,

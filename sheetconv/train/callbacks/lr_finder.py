@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
 from sheetconv.errors import TrainingError, UsageError
 from sheetconv.train.callback import Callback, CancelFitException
-from sheetconv.train.learner import Learner
 from sheetconv.train.state import random_state, set_random_state
+
+if TYPE_CHECKING:
+    from sheetconv.train.learner import Learner
 
 _SMOOTH = 3.0  # standard deviation of the smoothing, in steps
 _LOOK = 10  # steps between looks at the loss, which wait for the device

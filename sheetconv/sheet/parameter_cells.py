@@ -13,9 +13,8 @@ from sheetconv.compile.budget import check_work
 from sheetconv.errors import WorkbookError
 from sheetconv.graph.expr import FloatArray
 from sheetconv.graph.tensor import Tensor
-from sheetconv.prove.verify import read_manifest
 from sheetconv.sheet.layout import Place, defined_name, named_by
-from sheetconv.sheet.manifest import Manifest
+from sheetconv.sheet.manifest import Manifest, read_manifest
 from sheetconv.xlsx.address import area, cell, quoted
 from sheetconv.xlsx.cells import Book, SheetCells, numbers
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -317,15 +315,3 @@ def _pixels(request: Request, template: Template, shape: tuple[int, ...]) -> Pic
             "give --input FILE, --random-input or another --dataset"
         )
     return picked
-
-
-class _CallableModule(types.ModuleType):
-    """`sheetconv.build` is this module once something has imported it, and a function for everyone else: both at once."""
-
-    def __call__(self, *args: Any, **options: Any) -> Built:
-        from sheetconv import api
-
-        return api.build(*args, **options)
-
-
-sys.modules[__name__].__class__ = _CallableModule
