@@ -16,7 +16,7 @@ from sheetconv.files import replacing
 from sheetconv.xlsx.a1 import Range, parse_range
 from sheetconv.xlsx.package import LIMITS, Limits, Package
 from sheetconv.xlsx.scan import Positions
-from sheetconv.xlsx.xml_parts import XmlElement, Namespaces, check_utf8, new_parser, xml_elements, xml_error
+from sheetconv.xlsx.xml_parts import Namespaces, XmlElement, check_utf8, new_parser, xml_elements, xml_error
 
 POISON = -9.87654321e123
 """A cached value that no network computes, for engines that want one; finding it is finding a stale cell."""

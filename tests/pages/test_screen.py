@@ -5,8 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-from sheetconv.build import Request, build
+from sheetconv.building import Request, build
 
 DRAWN = re.compile(r'<xdr:graphicFrame.*?<xdr:cNvPr [^>]*?(?:descr="([^"]*)")?/?>', re.DOTALL)
 CHARTS = {"lesson": 7, "optimisers": 14, "simple-cnn": 1}

@@ -14,7 +14,7 @@ import xlsxwriter
 from PIL import Image
 
 from sheetconv.errors import WorkbookError
-from sheetconv.formulas.area import Area
+from sheetconv.formulas.cell_range import Area
 from sheetconv.inspect.check import check
 from sheetconv.inspect.lint.annotate import annotate
 from sheetconv.inspect.lint.sheet import Finding
