@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from sheetconv.building import Request, build
 
 DRAWN = re.compile(r'<xdr:graphicFrame.*?<xdr:cNvPr [^>]*?(?:descr="([^"]*)")?/?>', re.DOTALL)

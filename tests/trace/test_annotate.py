@@ -18,7 +18,7 @@ from sheetconv.formulas.cell_range import Area
 from sheetconv.inspect.check import check
 from sheetconv.inspect.lint.annotate import annotate
 from sheetconv.inspect.lint.sheet import Finding
-from sheetconv.sheet.field_sheet import Map, Page, write_field_sheet
+from sheetconv.sheet.field_sheet import FieldPage, Map, write_field_sheet
 from sheetconv.xlsx.graft import graft
 
 # openpyxl, with which the copies are read here, tells what it leaves out
@@ -71,7 +71,7 @@ def annotated(rich: Path) -> Path:
 def with_sheet(rich: Path) -> Path:
     donor, out = rich.with_name("donor.xlsx"), rich.with_name("with-sheet.xlsx")
     maps = [Map("Map", np.eye(6), "#FF0000", ["fact"])]
-    write_field_sheet(donor, Page("Field", ["text"], maps, (1, 3, 1, 3), ("a", "b"), [("1", "2")], 0))
+    write_field_sheet(donor, FieldPage("Field", ["text"], maps, (1, 3, 1, 3), ("a", "b"), [("1", "2")], 0))
     graft(rich, donor, out)
     return out
 
