@@ -178,8 +178,8 @@ class Autoencoder(Page):
             number = list(_KERNELS).index(name) + 1
             canvas.text(top + row, left + column, self.label("kernels", number=number), 10, (2, 9), text_wrap=False,
                         valign="vcenter")  # fmt: skip
-            canvas.tensor(self.made_of[f"{name}.weight"], "signed", canvas.TINY, size=5)
-            canvas.tensor(self.made_of[f"{name}.bias"], "signed", canvas.TINY, size=5)
+            canvas.tensor(self.made_of[f"{name}.weight"], "signed", canvas.TINY, size=4.5)
+            canvas.tensor(self.made_of[f"{name}.bias"], "signed", canvas.TINY, size=4.5)
 
     def _title(self, canvas: Canvas, row: int, column: int, text: str, width: int) -> None:
         look: dict[str, Any] = {

@@ -166,7 +166,7 @@ class Dense(Page):
         chances, classes = canvas.range((r0, c0, r1, c1)), canvas.range((r0, self.table, r1, self.table))
         best = int(canvas.values[self.probabilities].argmax())
         canvas.text(self.top + 16, self.table + 14, self.label("prediction"), 10, font_color="#52606D")
-        canvas.formula(self.top + 17, self.table + 14, f"INDEX({classes},MATCH(MAX({chances}),{chances},0))", best, 20, span=2,
+        canvas.formula(self.top + 17, self.table + 14, f"INDEX({classes},MATCH(MAX({chances}),{chances},0))", best, 20, span=2, rows=2,
                        bold=True, align="left", font_color="#14344F")  # fmt: skip
 
     def _draw_loss(self, canvas: Canvas) -> None:

@@ -47,6 +47,7 @@ class DigitsPage(Page):
         for index, (row, column, _, _) in canvas.place(stack).planes():
             if index[-1] == 0:
                 text = f"{index[0] + 1}  {self.draft.picked.captions[index[0]]}"
+                canvas.heighten(row - 2, 11)
                 canvas.text(row - 2, column, text, 11, bold=True)
 
 

@@ -161,7 +161,7 @@ class Edges(Page):
             canvas.text(top + 1, side + column, self.label(key), 10, font_color="#52606D")
         canvas.tensor(self.pixels, "pixels", canvas.PIXEL, size=8)
         canvas.tensor(self.kernel, "signed", "General", size=9)
-        canvas.tensor(self.products, "signed", "[=0]0;.00", size=8)
+        canvas.tensor(self.products, "signed", canvas.WEIGHT, size=8)
         for column, sign in ((3, "×"), (8, "="), (13, "Σ")):
             canvas.text(top + 3, side + column, sign, 14, align="center")
         canvas.tensor(self.total, form="0.00", size=canvas.pt(13), span=3, properties={"bold": True})
@@ -188,4 +188,4 @@ class Edges(Page):
             canvas.axis(row - 1, column, _MAP)
             canvas.axis(row, column - 1, _MAP, down=True)
             self._light(canvas, (row, column, last_row, last_column), 1)
-        canvas.tensor(self.maps, "signed", canvas.MAP, size=7)
+        canvas.tensor(self.maps, "signed", canvas.TENTH, size=7)

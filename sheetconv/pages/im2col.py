@@ -158,7 +158,7 @@ class Im2col(Page):
             pixels=True,
         )
         canvas.tensor(self.part, "pixels", canvas.PIXEL, size=8)
-        canvas.tensor(self.sums, "signed", canvas.MAP, size=8)
+        canvas.tensor(self.sums, "signed", canvas.TENTH, size=8)
         canvas.text(top + 13, side, self.label("sums"), 10, font_color="#52606D")
 
     def _draw_counts(self, canvas: Canvas) -> None:
@@ -184,7 +184,7 @@ class Im2col(Page):
                 (row, column, last_row, last_column),
                 inside(canvas, (row, column), (column - 1, row - 1), start, (1, 1)),
             )
-            canvas.tensor(tensor, "signed", canvas.MAP, size=7)
+            canvas.tensor(tensor, "signed", canvas.TENTH, size=7)
         place = canvas.place(self.per_row)
         canvas.text(place.row - 1, place.column, self.label("row_difference"), 8, font_color="#52606D")
         canvas.tensor(self.per_row, form="0.0E+00;-0.0E+00;0", size=7)
@@ -205,7 +205,7 @@ class Im2col(Page):
         canvas.text(top + 7, left + 2, "×", 12, align="center")
         canvas.tensor(self.matrix, "pixels", canvas.PIXEL, size=8)
         canvas.text(top + 13, left + 1, self.label("product"), 10, font_color="#52606D")
-        canvas.tensor(self.product, "signed", canvas.MAP, size=8)
+        canvas.tensor(self.product, "signed", canvas.TENTH, size=8)
 
     def words(self) -> dict[str, Any]:
         """Sizes of the matrix."""

@@ -423,7 +423,12 @@ class Learning(Page):
     def _draw_top(self, canvas: Canvas, p: Mapping[str, Tensor], *, yellow: bool) -> None:
         look = {"bg_color": "#FFE99A"} if yellow else {}
         canvas.tensor(
-            p["kernels"], "" if yellow else "signed", "[>=0.005]0.00;[<=-0.005]-.00;0", canvas.pt(11), 2, look
+            p["kernels"],
+            "" if yellow else "signed",
+            "[>=0.005]0.00;[<=-0.005]-#.00;0",
+            canvas.pt(9.5),
+            2,
+            look,
         )
         canvas.tensor(p["kernel bias"], "", "0.0", canvas.pt(10), 2, look)
         for key in ("weights", "bias"):

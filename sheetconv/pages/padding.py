@@ -115,7 +115,7 @@ class Padding(Page):
         row, pad = example.row, example.padding
         canvas.title(row, LEFT + _INPUT, self.label(example.key))
         size = example.out.shape[-1]
-        for key, pick, column in zip(("row", "column"), example.at, (_INPUT, 7), strict=True):
+        for key, pick, column in zip(("row", "column"), example.at, (_INPUT, 6), strict=True):
             canvas.text(row + 1, LEFT + column, self.label(key))
             canvas.choice(pick, range(size))
         first = row + 4

@@ -18,7 +18,7 @@ from sheetconv.xlsx.address import area, cell, quoted
 MAX_CLASSES = 50
 _TABLE = (9, 16, 6, 7, 6)  # columns of a layer's name, operator, shape, parameters, formulas
 RIGHT = LEFT + sum(_TABLE) + 1
-_CLASS, _NUMBER, _CHART = 6, 9, 17  # columns of a class's name, of a number, of the chart
+_CLASS, _NUMBER = 6, 9  # columns of a class's name and of a number
 FIRST = TOP + 5  # row of the first class
 LINE = 21  # pixels of a row on the screen: a line of 10 points with some air
 
@@ -29,7 +29,7 @@ class ReadMe(Page):
     kind: ClassVar[str] = "readme"
     unit: ClassVar[int] = 26
     late: ClassVar[bool] = True
-    columns = RIGHT - LEFT + _CLASS + 2 * _NUMBER + 1 + _CHART
+    columns = RIGHT - LEFT + _CLASS + 2 * _NUMBER
 
     def build(self) -> None:
         """The probabilities, from the scores in which the network ends."""
@@ -142,8 +142,8 @@ class ReadMe(Page):
             rows=2,
             **look,
         )
-        at = (TOP, RIGHT + _CLASS + len(self.steps) * _NUMBER + 1)
-        canvas.chart(self.label("chart"), labels, chances, at, (_CHART, max(14, len(names) + 5)))
+        at = (end + 2, RIGHT)
+        canvas.chart(self.label("chart"), labels, chances, at, (_CLASS + 2 * _NUMBER, 14))
 
 
 def _sums_to_one(values: Any) -> bool:

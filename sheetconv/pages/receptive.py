@@ -227,9 +227,9 @@ class Drawn(Section):
         for i, (row, weight, bias) in enumerate(self.kernels, start=1):
             text = self.page.label("kernels", number=i)
             canvas.text(row, self.columns[-1] + EDGE, text, 10, (2, 12), valign="vcenter")
-            canvas.tensor(weight, "signed", form=canvas.TINY, size=5)
+            canvas.tensor(weight, "signed", form=canvas.TINY, size=4.5)
             if bias is not None:
-                canvas.tensor(bias, "signed", form=canvas.TINY, size=5)
+                canvas.tensor(bias, "signed", form=canvas.TINY, size=4.5)
 
 
 class ReceptiveField(Page):

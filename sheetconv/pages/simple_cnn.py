@@ -173,7 +173,7 @@ class SimpleCnn(Page):
         )
         canvas.text(top + 15, side, self.label("best"), 11)
         canvas.formula(
-            top + 15, side + 8, found, best, 16, span=3, bold=True, align="left", font_color="#14344F"
+            top + 15, side + 8, found, best, 16, span=3, rows=2, bold=True, align="left", font_color="#14344F"
         )
         canvas.chart(self.label("chart"), classes, chances, (self.top + _FIRST + 2, side + 2), (23, 18))
 
@@ -186,7 +186,7 @@ class SimpleCnn(Page):
             canvas.text(
                 top + 2 + row, self.left + column, self.label("kernels", number=number), 10, bold=True
             )
-            canvas.tensor(kernel, "signed", "[=0]0;0.0", size=7)
+            canvas.tensor(kernel, "signed", canvas.TENTH, size=7)
             canvas.tensor(bias, "", "0.0", size=7, properties={"bg_color": "#F1F3F5"})
 
 

@@ -41,12 +41,12 @@ class Canvas:
     PIXEL = "[<0.005]0;[>=0.995]0;.00"
     """A number format for pixels in small cells: 0, .53, 1."""
     MAP = "[=0]0;0.0"
-    """A number format for maps in small cells."""
+    """A number format for maps in small cells; not for negative numbers, which LibreOffice shows without their sign."""
     TENTH = "[>=0.05]0.0;[<=-0.05]-0.0;0"
     """A number format for numbers of either sign: what would round to -0.0 is 0."""
-    TINY = "[>=0.05].0;[<=-0.05]-.0;0"
-    """The same without the leading zero, for the smallest cells."""
-    WEIGHT = "[>=0.005].00;[<=-0.005]-.00;0"
+    TINY = "[>=0.05].0;[<=-0.05]-#.0;0"
+    """The same without the leading zero, for the smallest cells (without #, LibreOffice writes -1.5 as 1-.5)."""
+    WEIGHT = "[>=0.005].00;[<=-0.005]-#.00;0"
     """A number format for weights below 1 in small cells: what would round to .00 is 0."""
     BAND = "#E3EBF2"
     """The colour behind the links."""
@@ -187,6 +187,7 @@ class Canvas:
         **more: Any,
     ) -> None:
         """A text from a cell on; with `box` (rows, columns) it is wrapped inside that many merged cells."""
+        size = size if box else self.fitting(size, row)
         style = self.style(
             size, **({"text_wrap": True, "valign": "top"} if box else {"valign": "vcenter"}) | more
         )
@@ -195,8 +196,27 @@ class Canvas:
         self.sheet.write_string(row, column, text, style)
         self.grow(row + (box[0] if box else 1))
 
+    def fitting(self, points: float, row: int, rows: int = 1) -> float:
+        """`points` on the screen, or the fewer whose ascenders and descenders `rows` rows have room for."""
+        room = self._pixels(row, row + rows) * self.zoom
+        return min(points, measure.largest(room)) if room < measure.tall(points) else points
+
+    def heighten(self, row: int, points: float) -> None:
+        """Give a row the height of a text on it; not for rows of maps, whose cells are square."""
+        high = measure.tall(points)
+        if self._pixels(row, row + 1) * self.zoom >= high:
+            return
+        self.page.tall[row] = high
+        self.sheet.set_row_pixels(row, self.px(high) + 1)
+
+    def _in_map(self, row: int) -> bool:
+        here = (p.box() for p in self.draft.places.values() if p.sheet == self.page.name)
+        return any(r0 - 1 <= row <= r1 and r1 > r0 for r0, _, r1, _ in here)
+
     def title(self, row: int, column: int, text: str, detail: str = "") -> None:
         """A heading of a block, and in grey what is to be known of it."""
+        if not self._in_map(row):
+            self.heighten(row, 12)
         self.text(row, column, text, 12, bold=True, font_color=HEADING)
         if detail:
             self.text(row + 1, column, detail, 10, font_color=MUTED)
@@ -293,8 +313,8 @@ class Canvas:
 
         A number needs a `span` of columns that is wide enough for it; a text reaches over what is blank.
         """
-        style = self.style(size, valign="vcenter", **properties)
         row, column = int(row), int(column)
+        style = self.style(self.fitting(size, row, rows), valign="vcenter", **properties)
         if span > 1:
             self.sheet.merge_range(row, column, row + rows - 1, column + span - 1, "", style)
         self.sheet.write_formula(row, column, f"={text}", style, value)

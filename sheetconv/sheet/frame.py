@@ -11,8 +11,10 @@ from sheetconv.sheet.settings import PageSettings
 
 TOP, LEFT = 3, 3
 """Row and column of a sheet's content: below the band and the links, right of the text column."""
-SCREEN = 1300  # pixels of cells across a laptop's screen of 1366
-TEXT = 300  # pixels of them for the text column
+TEXT = 300  # pixels on the screen for the text column
+ROOM = 1440 - 45 - 20 - 36  # of a laptop's window less row numbers, scroll bar and the side bar's tabs
+WIDER = 1.06  # LibreOffice measures columns by Arial's own digit, 7.41 pixels at 10 points; the file counts 7
+SCREEN = int(ROOM / WIDER)  # pixels of cells, as the file counts them, that a window shows
 
 
 class Frame(Maker):
@@ -52,7 +54,7 @@ class Frame(Maker):
     def zoom(self) -> float:
         """The zoom at which the content fits the screen, not under `smallest`."""
         content = max(1, self.columns * self.unit)
-        return int(min(1.0, max(self.smallest, (SCREEN - TEXT - 50) / content)) * 20) / 20
+        return int(min(1.0, max(self.smallest, (SCREEN - TEXT - 40) / content)) * 100) / 100
 
 
 def fill(text: str, values: Mapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 _NARROW, _THIN, _WIDE = set("ijl|'!.,:;I ()[]ftr/-"), set("ijl|'"), set("mwMW@%—")
 
+_LINE = 1.15  # Arial's ascent and descent in ems, .905 and .212, with a little air
+
 
 def _width(character: str) -> float:
     """Width in ems (a little more than Arial's own, so that estimates err on the safe side)."""
@@ -22,6 +24,16 @@ def _width(character: str) -> float:
 def width(text: str, points: float) -> float:
     """Pixels that one line of text takes."""
     return sum(map(_width, text)) * points * 4 / 3
+
+
+def tall(points: float) -> float:
+    """Pixels that one line of text takes from the top of its ascenders to the foot of its descenders."""
+    return points * 4 / 3 * _LINE
+
+
+def largest(pixels: float) -> float:
+    """The largest size in points whose line fits into this height; the inverse of `tall`."""
+    return pixels * 3 / 4 / _LINE
 
 
 def lines(text: str, points: float, pixels: float) -> int:

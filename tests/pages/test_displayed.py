@@ -54,8 +54,8 @@ def displayed(book: Path, folder: Path) -> dict[str, list[list[str]]]:
 
 
 def faults(book: Path, folder: Path) -> Iterator[str]:
-    """Every number of a visible sheet that does not fit its cell or shows no digit but zeros after the point."""
-    shown = displayed(book, folder)
+    """Every number of a visible sheet that does not fit its cell, shows no digit but zeros, or reads as another."""
+    shown, values = displayed(book, folder), load_workbook(book, data_only=True)
     for sheet in load_workbook(book):
         if sheet.sheet_state != "visible":
             continue
@@ -65,10 +65,24 @@ def faults(book: Path, folder: Path) -> Iterator[str]:
             for c, text in enumerate(row, 1):
                 if text.startswith("##") or text in (".00", "-.00", "-0.00", "-0.0", "-0"):
                     yield f"{sheet.title} {sheet.cell(r, c).coordinate}: {text}"
+                elif misread(values[sheet.title].cell(r, c).value, text):
+                    yield f"{sheet.title} {sheet.cell(r, c).coordinate}: reads as {text}"
                 elif NUMBER.fullmatch(text):
                     room = sum(widths.get(k, 64) for k in range(c, merged.get((r, c), c) + 1))
                     if needed(sheet.cell(r, c), text) > room:
                         yield f"{sheet.title} {sheet.cell(r, c).coordinate}: {text} in {room:.0f} pixels"
+
+
+def misread(value: Any, text: str) -> bool:
+    """Whether a cell's number shows as another: without its sign, say, or with the sign in the middle."""
+    if not isinstance(value, (int, float)) or not any(c.isdecimal() for c in text):
+        return False
+    if not NUMBER.fullmatch(text):
+        return bool(re.fullmatch(r"[-+\d.,]+", text))
+    plain = text.rstrip("%").replace(",", "")
+    last = 0.5 * 10.0 ** -len(plain.partition("E")[0].partition(".")[2])
+    scaled = value * 100 if text.endswith("%") else value
+    return "E" not in text and abs(float(plain) - scaled) > last * 1.001 + 1e-9
 
 
 def needed(cell: Any, text: str) -> float:
@@ -94,5 +108,8 @@ def test_numbers_without_room_are_found(tmp_path: Path) -> None:
         sheet.write(0, 0, 0.997, book.add_format({"num_format": "0.000", **small}))
         sheet.write(0, 1, 0.001, book.add_format({"num_format": ".00", **small}))
         sheet.write(0, 2, 0.53, book.add_format({"num_format": ".00", **small}))
+        sheet.write(1, 0, -0.53, book.add_format({"num_format": "[=0]0;0.0", **small}))
+        sheet.write(1, 1, -1.5, book.add_format({"num_format": "[>=0.05].0;[<=-0.05]-.0;0", **small}))
+        sheet.write(1, 2, -1.5, book.add_format({"num_format": "[>=0.05].0;[<=-0.05]-#.0;0", **small}))
         sheet.merge_range(0, 3, 0, 6, 0.12345, book.add_format({"num_format": "0.00000", **small}))
-    assert [fault.partition(":")[0] for fault in faults(target, tmp_path)] == ["S A1", "S B1"]
+    assert [fault.partition(":")[0] for fault in faults(target, tmp_path)] == ["S A1", "S B1", "S A2", "S B2"]
