@@ -26,7 +26,11 @@ _OPTIONS = [
         "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other setting of the recipe."
     ),
     click.option(
-        "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of all randomness."
+        "--seed",
+        type=click.IntRange(0, 2**63 - 1),
+        default=0,
+        show_default=True,
+        help="Seed of all random numbers.",
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cuda, cuda:1, mps or cpu."),
     click.option(

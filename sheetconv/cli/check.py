@@ -1,4 +1,4 @@
-"""Check that a workbook keeps the rules that make Excel repair or reject a file."""
+"""Check a workbook against the rules that decide whether Excel repairs or rejects it."""
 
 import json
 from dataclasses import asdict
@@ -11,7 +11,7 @@ import click
 @click.argument("book", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(book: Path, as_json: bool) -> None:
-    """Check that a workbook keeps the rules that make Excel repair or reject a file.
+    """Check a workbook against the rules that decide whether Excel repairs or rejects it.
 
     Limits, order, formulas' syntax, numbers, names, relations, content types, styles: in any workbook, whoever
     wrote it. Exit code 0 when all are kept, 1 when one is broken.

@@ -13,7 +13,7 @@ import click
 def command(before: str, after: str, as_json: bool) -> None:
     """Compare BEFORE with AFTER: workbooks (.xlsx), folders of runs, safetensors files.
 
-    Of workbooks pixels, kernels, biases, activations and prediction are compared, the activations as torch
+    For workbooks, pixels, kernels, biases, activations and prediction are compared, the activations as torch
     computes them from the cells. Exit code 0 if nothing differs, else 1.
     """
     from sheetconv.back.difference import compare, contents

@@ -1,4 +1,4 @@
-"""Show how much of the image each layer of a network sees, and which pixels have the say."""
+"""Show how much of the image each layer of a network sees, and which pixels matter most."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from sheetconv.cli.build_workbook import _shape
 @click.option("--layer", help="Only this layer (a name of the table).")
 @click.option("--unit", help="One unit of --layer, c,i,j from zero: its exact pixels.")
 @click.option(
-    "--effective", is_flag=True, help="How much say each pixel has in the unit (default: the middle one)."
+    "--effective", is_flag=True, help="How much each pixel contributes to the unit (default: the middle one)."
 )
 @click.option("--png", type=click.Path(path_type=Path), help="The effective field as a picture.")
 @click.option(
@@ -46,11 +46,12 @@ def command(
     prove: bool,
     **options: Any,
 ) -> None:
-    """Show how much of the image each layer of a network sees, and which pixels have the say.
+    """Show how much of the image each layer of a network sees, and which pixels matter most.
 
-    MODEL is a network's name or path/to/file.py:name (the file is run), BOOK a workbook. Every layer has its
-    receptive field's size, jump (from unit to unit) and start (the centre of the first unit's), in pixels. In a
-    workbook that sheetconv did not write, blocks of equal formulas are taken as layers, and measured.
+    MODEL is a network's name or path/to/file.py:name (the file is run), BOOK a workbook. Every layer is listed with
+    its receptive field's size, jump (the step from one unit to the next) and start (the centre of the first
+    unit's field), in pixels. In a workbook that sheetconv did not write, blocks of equal formulas are taken as
+    layers, and measured.
     """
     from sheetconv.errors import UsageError
     from sheetconv.files import check_target

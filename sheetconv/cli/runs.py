@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("runs"))
 def command(folder: Path) -> None:
-    """List the training runs in FOLDER (by default runs/): recipe, figure on the test set, time; the best first."""
+    """List the training runs in FOLDER (by default runs/): recipe, test score, time; best first."""
     from sheetconv.train.runs import table
 
     click.echo(table(folder))

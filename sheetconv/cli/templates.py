@@ -8,7 +8,7 @@ import click
 @click.command("templates")
 @click.option("--copy", "name", metavar="NAME", help="Copy this template into DIRECTORY.")
 @click.argument("directory", type=click.Path(path_type=Path), required=False)
-@click.option("--force", is_flag=True, help="Overwrite the copy of an earlier time.")
+@click.option("--force", is_flag=True, help="Overwrite an earlier copy.")
 def command(name: str | None, directory: Path | None, force: bool) -> None:
     """List the templates that `build-workbook` knows, or copy one.
 

@@ -35,7 +35,7 @@ def command(recipe: str, **options: Any) -> None:
     """Train a network by RECIPE (see `sheetconv recipes`).
 
     The run's folder holds model.safetensors, history.jsonl, run.json and pictures. Ctrl-C loses the current
-    epoch at most: --resume goes on.
+    epoch at most: --resume continues.
     """
     settings = chosen_recipe(recipe, options)
     from sheetconv.train.run import Options, train

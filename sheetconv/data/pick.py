@@ -48,7 +48,7 @@ def pick(
 ) -> Picked:
     """Choose an image by number, by class (the first of it), or from a file, and up to `others` more.
 
-    With nothing given: training image 7 of MNIST where it is cached or can be reached, else the built-in
+    By default: training image 7 of MNIST where it is cached or can be reached, else the built-in
     handwriting. Raises `UsageError` for options that exclude each other, `DataError` for what is not there.
     """
     files = [image] if isinstance(image, Path) else list(image or ())

@@ -63,6 +63,6 @@ def facts(say: Say | None) -> list[str]:
     sigma = " × ".join(f"{s:.2f}" for s in say.sigma)
     fit = "flat, no Gaussian" if say.fit is None else f"R² = {say.fit:.2f}"
     return [
-        f"inner half of the field: {say.inner:.1%} of the say (all equal: {say.even:.1%})",
+        f"inner half of the field: {say.inner:.1%} of the contribution (all equal: {say.even:.1%})",
         f"Gaussian: σ = {sigma} pixels, {fit}",
     ]

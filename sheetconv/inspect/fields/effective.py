@@ -1,4 +1,4 @@
-"""The effective receptive field: how much say each pixel has in a unit (Luo, Li, Urtasun and Zemel, 2016).
+"""The effective receptive field: how much each pixel contributes to a unit (Luo, Li, Urtasun and Zemel, 2016).
 
 Two maps of the image, channels added up. *Paths* counts how often a pixel occurs in the sums that the unit is made
 of; it depends on the layers alone. *Gradient* is the size of ∂unit/∂pixel with the network's weights, averaged

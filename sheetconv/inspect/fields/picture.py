@@ -36,7 +36,7 @@ def draw(found: Effective, path: Path, *, force: bool = False) -> None:
     _profile(axes[2], found)
     unit = ",".join(map(str, found.unit))
     figure.suptitle(
-        f"{found.layer}, unit {unit}: which pixels have the say ({found.images.source})", fontsize=12
+        f"{found.layer}, unit {unit}: how much each pixel contributes ({found.images.source})", fontsize=12
     )
     with replacing(path, force=force) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
@@ -85,7 +85,7 @@ def _profile(axis: Any, found: Effective) -> None:
             )
             axis.plot(fine, gaussian, "--", color=colours[key], label=f"Gaussian, σ = {say.sigma[-1]:.2f}")
     axis.axvspan(low - 0.5, high + 0.5, color="#4fc3f7", alpha=0.12)
-    axis.set_title("Share of the say by column", fontsize=11)
+    axis.set_title("Share of the contribution by column", fontsize=11)
     axis.set_xlabel("column")
     margin = max(2, (high - low) // 4)
     axis.set_xlim(max(low - margin, -0.5), min(high + margin, np.atleast_2d(found.paths).shape[1] - 0.5))

@@ -3,7 +3,7 @@
 from sheetconv.train.recipes import Recipe
 
 RECIPE = Recipe(
-    summary="a network of 540,000 parameters on Fashion-MNIST, in 18 minutes of a CPU",
+    summary="a network of 540,000 parameters on Fashion-MNIST, in 18 minutes on a CPU",
     net="fashion-cnn-wide",
     dataset="fashion-mnist",
     epochs=24,

@@ -3,7 +3,7 @@
 from sheetconv.train.recipes import Recipe
 
 RECIPE = Recipe(
-    summary="a network of 251,000 parameters on Fashion-MNIST, in two minutes of a CPU",
+    summary="a network of 251,000 parameters on Fashion-MNIST, in two minutes on a CPU",
     net="fashion-cnn",
     dataset="fashion-mnist",
     epochs=3,

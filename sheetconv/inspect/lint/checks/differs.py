@@ -1,4 +1,4 @@
-"""A formula that differs, written relatively, from its neighbours; a constant typed over one."""
+"""A formula that differs from its neighbours once addresses are made relative; a constant typed over one."""
 
 from __future__ import annotations
 
