@@ -32,6 +32,7 @@ from sheetconv.compile.program import (
 )
 from sheetconv.compile.reference import schema
 from sheetconv.compile.views import settle_views
+from sheetconv.compile.within import mark_whole
 from sheetconv.errors import ModelError, SheetconvError, UnsupportedOperator
 from sheetconv.graph.expr import evaluate as evaluate_expr
 from sheetconv.graph.expr import tensors_read
@@ -62,6 +63,7 @@ def capture(module: nn.Module, shape: tuple[int, ...] | Examples) -> Graph:
     _drop_unread(graph)
     graph.check()
     check_same(program, graph)
+    mark_whole(graph)
     return graph
 
 

@@ -63,7 +63,7 @@ class Tensor:
 
     `expr` is None where the numbers themselves are stored: inputs and parameters. `placement` tells the
     layout how a parameter wants to lie (see `sheetconv.sheet.layout`), `partner` the tensor it follows; `whole`
-    says that an input holds whole numbers.
+    says that an input holds whole numbers, `within` the least and the greatest that it may hold (token numbers).
     """
 
     name: str
@@ -77,6 +77,7 @@ class Tensor:
     view: bool = False
     signed: bool = True
     whole: bool = False
+    within: tuple[int, int] | None = None
     placement: str = ""
     partner: Tensor | None = None
     axes: tuple[Var, ...] = field(default=())

@@ -2,7 +2,8 @@
 
 Even draws are new numbers of both signs, none 0 and no two equal within a tensor, scaled by how many of them a
 cell adds up; odd draws lie around the numbers that are there. Cells with a validation take its choices in turn.
-What is a divisor, or under a root or a logarithm, stays positive.
+What is a divisor, or under a root or a logarithm, stays positive; inputs of whole numbers that the manifest
+marks (token numbers) take whole numbers between their bounds.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ class Draws:
         if tensor in self.fixed:
             return held
         values = self._fresh(tensor, random) if number % 2 == 0 else self._around(tensor, random)
-        if tensor in self.positive:
+        if tensor.within is not None:
+            low, high = tensor.within
+            values = random.integers(low, high, tensor.shape, endpoint=True).astype(np.float64)
+        elif tensor in self.positive:
             values = np.abs(values) + 0.0625
         values = np.where(self.filled[tensor], values, 0.0)
         if tensor in self.allowed:
@@ -159,7 +163,9 @@ def _fixed(
             found.add(next(operation.tensors()))
         if target in _SELECTS or any(name in target for name in _INDEXES):
             found |= {
-                t for t in operation.tensors() if t in stored and t not in allowed and _whole(stored[t])
+                t
+                for t in operation.tensors()
+                if t in stored and t not in allowed and t.within is None and _whole(stored[t])
             }
     return found
 

@@ -29,6 +29,8 @@ SCHEMA = 1
 PIECE = 30_000
 MAX_TENSORS = 20_000
 MAX_ELEMENTS = 64_000_000
+MAX_WHOLE = 2**53
+"""The greatest whole number up to which a cell holds every one."""
 
 
 def check_size(graph: Graph) -> None:
@@ -105,6 +107,8 @@ def _entry(tensor: Tensor, manifest: Manifest) -> dict[str, Any]:
     }
     if tensor.state_shape != tensor.shape:
         entry["state_shape"] = tensor.state_shape
+    if tensor.within is not None:
+        entry["whole"] = tensor.within
     if tensor.operation is not None:
         entry["operation"] = _plain(tensor.operation)
     place = manifest.places.get(tensor)
@@ -208,6 +212,8 @@ def _read(data: Mapping[str, Any]) -> Manifest:
             layer=str(entry["layer"]),
         )
         tensor.state_shape = _sizes(entry.get("state_shape", shape))
+        if "whole" in entry:
+            tensor.whole, tensor.within = True, _bounds(entry["whole"])
         if math.prod(tensor.state_shape) != tensor.size or tensor.name in tensors:
             raise ValueError(f"tensor {tensor.name} is inconsistent")
         if "formula" in entry:
@@ -251,6 +257,14 @@ def _sizes(values: Any) -> tuple[int, ...]:
     if len(sizes) > 8 or any(not 0 < s <= MAX_ELEMENTS for s in sizes):
         raise ValueError("a size is out of bounds")
     return sizes
+
+
+def _bounds(value: Any) -> tuple[int, int]:
+    """The least and the greatest whole number of an input."""
+    low, high = (int(v) for v in value)
+    if not -MAX_WHOLE <= low <= high <= MAX_WHOLE:
+        raise ValueError("bounds of whole numbers are out of order")
+    return low, high
 
 
 def _operation(value: Any, tensors: Mapping[str, Tensor]) -> Operation:

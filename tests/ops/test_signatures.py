@@ -9,8 +9,17 @@ import torch
 from torch import nn
 
 from sheetconv.building import Request, build
-from sheetconv.errors import ModelError, UsageError
+from sheetconv.compile.capture import capture
+from sheetconv.data.pick import Picked
+from sheetconv.errors import ModelError, UsageError, WorkbookError
+from sheetconv.graph.tensor import Graph
 from sheetconv.models import load_model, load_weights
+from sheetconv.pages.workbook import write_network
+from sheetconv.prove.cells import Sheets
+from sheetconv.prove.draws import draws
+from sheetconv.prove.verify import verify
+from sheetconv.sheet.manifest import dump, load, read_manifest
+from sheetconv.xlsx.cells import Book
 
 NETWORKS = """
 from torch import nn
@@ -49,6 +58,58 @@ def test_token_numbers_through_an_embedding_and_a_recurrent_layer(networks: Path
     built = build(Request(tmp_path / "b.xlsx", model=f"{networks}:Words", input=tmp_path / "ids.npy"))
     assert built.report is not None
     assert built.report.agrees
+
+
+class _Tokens(nn.Module):
+    """The numbers reach their table through another shape, as in GPT-2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.out = nn.Embedding(4, 2), nn.Linear(2, 2)
+
+    def forward(self, ids: torch.Tensor) -> Any:
+        return self.out(self.table(ids.view(-1, ids.shape[-1])))
+
+
+def _tokens_book(path: Path, marked: tuple[int, int] | None) -> Graph:
+    graph = capture(_Tokens(), [torch.tensor([[0, 1, 0, 2]])])
+    graph.inputs[0].within = marked or graph.inputs[0].within
+    values = np.array([[0.0, 1, 0, 2]])
+    write_network(path, graph, Picked(values, [None], ["ids"], "token numbers", "a test"), "tokens")
+    return graph
+
+
+def test_other_points_take_token_numbers_of_the_table(tmp_path: Path) -> None:
+    graph = _tokens_book(tmp_path / "t.xlsx", None)
+    assert graph.inputs[0].within == (0, 3)
+    report = verify(tmp_path / "t.xlsx", "ironcalc", "cpu", probes=6)
+    assert report.agrees
+    assert report.points == 6
+    with Book(tmp_path / "t.xlsx") as book:
+        manifest = read_manifest(book, tmp_path / "t.xlsx")
+        ids = manifest.graph.inputs[0]
+        given = draws(manifest, Sheets(book, tmp_path / "t.xlsx"), {ids: graph.inputs[0].values})
+    drawn = np.concatenate([given.point(k)[ids] for k in range(12)])
+    assert set(drawn.reshape(-1)) == {0, 1, 2, 3}
+
+
+def test_token_numbers_beyond_the_table_are_an_error(tmp_path: Path) -> None:
+    _tokens_book(tmp_path / "t.xlsx", (9, 9))
+    with pytest.raises(WorkbookError, match="index out of range"):
+        verify(tmp_path / "t.xlsx", "ironcalc", "cpu", probes=1)
+
+
+def test_a_manifest_without_the_mark_reads_and_a_wrong_mark_does_not(tmp_path: Path) -> None:
+    graph = _tokens_book(tmp_path / "t.xlsx", None)
+    with Book(tmp_path / "t.xlsx") as book:
+        text = "".join(dump(read_manifest(book, tmp_path / "t.xlsx")))
+    assert '"whole":[0,3]' in text
+    plain = load(text.replace('"whole":[0,3],', ""), "t.xlsx").graph.inputs[0]
+    assert plain.within is None
+    assert plain.shape == graph.inputs[0].shape
+    for wrong in ("[3,0]", "[0]", "[0,1e300]", "7"):
+        with pytest.raises(WorkbookError, match="damaged"):
+            load(text.replace('"whole":[0,3]', f'"whole":{wrong}'), "t.xlsx")
 
 
 def test_a_state_dict_of_torch_is_read_without_running_anything(tmp_path: Path) -> None:
