@@ -33,7 +33,7 @@ from sheetconv.graph.tensor import Tensor
 
 _NEAR = 1e-12
 _COMPARISONS = (">", ">=", "<", "<=", "=", "<>")
-_GENTLE = ("TANH", "SIN", "COS", "ABS")
+_GENTLE = ("TANH", "ATAN", "SIN", "COS", "ABS")
 
 Env = Mapping[Var, IntArray]
 Values = Mapping[Tensor, FloatArray]

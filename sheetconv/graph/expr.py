@@ -246,6 +246,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "SQRT": np.sqrt,
     "ABS": np.abs,
     "TANH": np.tanh,
+    "ATAN": np.arctan,
     "POWER": np.power,
     "SIN": np.sin,
     "COS": np.cos,

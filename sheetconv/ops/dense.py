@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sheetconv.graph.expr import Aggregate, Expr, Read
+from sheetconv.graph.expr import Aggregate, Expr, Read, call
 from sheetconv.graph.index import Var
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.graph.windows import directions, through_all
@@ -113,6 +113,63 @@ def addmm(build: Build, bias: Tensor, a: Tensor, b: Tensor, beta: Any = 1, alpha
     return build.emit(out, total + (added if beta == 1 else beta * added))
 
 
+@rule("aten._trilinear.default", kind="bilinear")
+def trilinear(build: Build, a: Tensor, weight: Tensor, b: Tensor, *options: Any) -> Tensor:
+    """out[n, o] = Σ over i of a[n, i] · (Σ over j of weight[o, i, j] · b[n, j]), the inner sums in cells."""
+    if [list(o) for o in options[:4]] != [[1, 3], [0], [1, 2], [2, 3]]:
+        raise build.refuse("of sums of threefold products only that of a bilinear layer has a rule")
+    outputs, left, right = weight.state_shape
+    build.title = f"Bilinear {left} × {right} → {outputs}"
+    weight = build.parameter(weight, weight.shape, "rows", b)
+    flat = Operation("aten.reshape.default", (weight, [outputs * left, right]))
+    shape = [a.shape[0], outputs, left]
+    rows = Operation("aten.reshape.default", (Operation("aten.linear.default", (b, flat, None)), shape))
+    j = Var("j", right)
+    inner = build.step(
+        "inner",
+        shape,
+        rows,
+        lambda t: Aggregate("SUMPRODUCT", (weight.at(*t.axes[1:], j), b.at(t.axes[0], j)), (j,)),
+    )
+    out = build.axes()
+    n, o = out.axes
+    i = Var("i", left)
+    return build.emit(out, Aggregate("SUMPRODUCT", (inner.at(n, o, i), a.at(n, i)), (i,)))
+
+
+def _distance_paths(a: torch.Tensor, b: torch.Tensor, *_: Any) -> torch.Tensor:
+    return a.sum(-1).unsqueeze(-1) + b.sum(-1).unsqueeze(-2)
+
+
+@rule("aten._cdist_forward.default", kind="distance", linear=_distance_paths)
+def distances(build: Build, a: Tensor, b: Tensor, order: float, *mode: Any) -> Tensor:
+    """The distance of each row of a from each row of b: √Σ (a − b)², or Σ |a − b|; differences in cells."""
+    if order not in (1, 2):
+        raise build.refuse(f"distances of order {order:g} have no rule; 1 and 2 have")
+    build.arguments = (a, b, float(order), 2)  # 2: by differences, not by products of matrices
+    build.title = f"Distances of order {order:g}"
+    apart = Operation(
+        "aten.sub.Tensor",
+        (Operation("aten.unsqueeze.default", (a, -2)), Operation("aten.unsqueeze.default", (b, -3))),
+    )
+    if order == 1:
+        apart = Operation("aten.abs.default", (apart,))
+
+    def difference(t: Tensor) -> Expr:
+        *batch, p, r, k = t.axes
+        lead = tuple(batch)
+        found = a.at(*_broadcast(a, 2, lead), p, k) - b.at(*_broadcast(b, 2, lead), r, k)
+        return call("ABS", found) if order == 1 else found
+
+    apart_at = build.step("differences", [*build.shape, a.shape[-1]], apart, difference)
+    out = build.axes()
+    k = Var("k", a.shape[-1])
+    read = apart_at.at(*out.axes, k)
+    if order == 1:
+        return build.emit(out, Aggregate("SUM", (read,), (k,)), signed=False)
+    return build.emit(out, call("SQRT", Aggregate("SUMPRODUCT", (read, read), (k,))), signed=False)
+
+
 def _broadcast(t: Tensor, own: int, batch: tuple[Var, ...]) -> list[Var | int]:
     """Indices of the leading axes of `t`, 0 where it is broadcast."""
     lead = t.shape[: max(0, len(t.shape) - own)]
@@ -155,3 +212,18 @@ def _added() -> nn.Module:
 
 
 called("aten.mm.default", Given((2, 3)), Given((3, 4)))
+
+
+class _Pairs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs = nn.Bilinear(4, 3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        both: torch.Tensor = self.pairs(x, x[..., 1:] * 2)
+        return both.sum() + torch.cdist(x, x[:, :2] * 2) + torch.cdist(x, x[:, :2] + 1, p=1)
+
+
+@example("bilinear, distances", (1, 3, 4))
+def _pairs() -> nn.Module:
+    return _Pairs()

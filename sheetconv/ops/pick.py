@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sheetconv.graph.expr import Entry, Expr, Number, Read, Select
+from sheetconv.graph.expr import Coefficient, Entry, Expr, Number, Read, Select
 from sheetconv.graph.index import Constant, Index, Lookup, Var
 from sheetconv.graph.tensor import Tensor
 from sheetconv.ops.registry import Build, Given, called, example, rule
@@ -126,6 +126,57 @@ def embedding(build: Build, weight: Tensor, indices: Tensor, *options: Any) -> T
     weight = build.parameter(weight, weight.shape, "rows", out)
     row = Var("r", weight.shape[0])
     return build.emit(out, Entry(weight.at(row, e), (row,), (indices.at(*lead) + 1,)))
+
+
+# Rows of the largest bag: a formula names each of them.
+_BAG = 60
+
+
+def _bag_paths(weight: torch.Tensor, indices: torch.Tensor, offsets: Any, *_: Any) -> Any:
+    ends = [*offsets.tolist()[1:], len(indices)]
+    sums = [indices[a:b].sum() for a, b in zip(offsets.tolist(), ends, strict=True)]
+    return (weight.sum(0) + torch.stack(sums).unsqueeze(-1),)
+
+
+@rule("aten._embedding_bag.default", kind="embedding", whole=(1, 2), linear=_bag_paths)
+def embedding_bag(
+    build: Build,
+    weight: Tensor,
+    indices: Tensor,
+    offsets: Any,
+    scale: bool = False,
+    mode: int = 0,
+    sparse: bool = False,
+    factors: Any = None,
+    last: bool = False,
+    padding: int = -1,
+) -> Tensor:
+    """The sum (mode 0) or mean (mode 1) of the rows that numbers choose, bag by bag."""
+    starts = fixed(offsets)
+    if mode not in (0, 1) or factors is not None or padding >= 0 or starts is None or last or build.item:
+        raise build.refuse(
+            "a bag has a rule as a sum or a mean, with fixed bounds, no factors and no padding"
+        )
+    lengths = np.diff([*starts.tolist(), indices.size])
+    if not 0 < lengths.max() <= _BAG:
+        raise build.refuse(f"a bag of {lengths.max()} rows has no rule; {_BAG} have")
+    build.title = f"{'Mean' if mode else 'Sum'} of bags, embedding of {weight.state_shape[0]}"
+    build.arguments = (weight, indices, starts.tolist(), False, mode)
+    out = build.axes()
+    bag, e = out.axes
+    weight = build.parameter(weight, weight.shape, "rows", out)
+    row = Var("r", weight.shape[0])
+    total: Expr | None = None
+    for turn in range(int(lengths.max())):
+        place = Lookup(np.minimum(starts + turn, indices.size - 1), bag)
+        found: Expr = Entry(weight.at(row, e), (row,), (indices.at(place) + 1,))
+        if turn >= lengths.min():
+            found = Select(Lookup((lengths > turn).astype(np.int64), bag), found, Number(0.0))
+        total = found if total is None else total + found
+    assert total is not None
+    if mode:
+        total = total / Coefficient(np.maximum(lengths, 1).astype(np.float64), (bag,))
+    return build.emit(out, total)
 
 
 def entry(build: Build, x: Tensor, at: list[Index], dim: int, position: Expr) -> Expr:
@@ -245,6 +296,23 @@ class _Moved(nn.Module):
 @example("rolled, flipped, indexed", (1, 4, 3))
 def _moved() -> nn.Module:
     return _Moved()
+
+
+class _Bags(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sum, self.mean = nn.EmbeddingBag(5, 3, mode="sum"), nn.EmbeddingBag(5, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        numbers = (x.abs() * 2).to(torch.int64).clamp(0, 4)
+        ragged: torch.Tensor = self.mean(numbers.reshape(-1), torch.tensor([0, 1, 1, 4]))
+        rows: torch.Tensor = self.sum(numbers[0])
+        return rows + ragged.sum(1)[:3, None] * ragged[:3, :1]
+
+
+@example("bags of an embedding", (1, 3, 3))
+def _bags() -> nn.Module:
+    return _Bags()
 
 
 class _Looked(nn.Module):

@@ -15,7 +15,8 @@ from torch import nn
 
 from sheetconv.graph.expr import Binary, Expr, Negative, as_expr, call
 from sheetconv.graph.tensor import Tensor
-from sheetconv.ops.paths import passes
+from sheetconv.ops.arithmetic import operand
+from sheetconv.ops.paths import passes, sums
 from sheetconv.ops.registry import Build, Given, called, example, rule
 
 Formula = Callable[..., Expr]
@@ -142,6 +143,8 @@ _FUNCTIONS: dict[str, tuple[str, Formula, bool]] = {
     "sin": ("Sine", lambda x: call("SIN", x), True),
     "cos": ("Cosine", lambda x: call("COS", x), True),
     "tan": ("Tangent", lambda x: call("SIN", x) / call("COS", x), True),
+    "atan": ("Arctangent", lambda x: call("ATAN", x), True),
+    "isnan": ("Is no number", lambda x: call("IF", Binary("=", x, x), 0, 1), False),
     "sinh": ("Sinh", lambda x: (call("EXP", x) - call("EXP", Negative(x))) / 2, True),
     "cosh": ("Cosh", lambda x: (call("EXP", x) + call("EXP", Negative(x))) / 2, False),
     "erf": ("Erf", _erf, True),
@@ -179,6 +182,35 @@ def rrelu(build: Build, x: Tensor, noise: Any, lower: float, upper: float, train
     return _compile(build, *build.arguments)
 
 
+@rule("aten.atan2.default", kind="atan2", linear=sums)
+def atan2(build: Build, y: Tensor, x: Tensor) -> Tensor:
+    """The angle of the point (x, y), from −π to π; 0 at the origin."""
+    build.title = "Angle"
+    out = build.axes()
+    above, along = operand(build, out, y), operand(build, out, x)
+    half = call("SIGN", above) * (math.pi / 2)
+    behind = call("IF", Binary("<", above, as_expr(0)), -math.pi, math.pi)
+    turned = call("IF", Binary("<", along, as_expr(0)), behind, 0)
+    angle = call("ATAN", above / along) + turned
+    return build.emit(out, call("IF", Binary("=", along, as_expr(0)), half, angle))
+
+
+class _Angles(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        right, up = torch.tensor([1.0, -1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 2.0, 0.0])
+        return (
+            torch.atan2(x, x.flip(1))
+            + torch.atan2(x[:, :1], right)
+            + torch.atan2(up, x)
+            + torch.atan2(up, right)
+        )
+
+
+@example("angles", (1, 3, 4))
+def _angles() -> nn.Module:
+    return _Angles()
+
+
 class _Zoo(nn.Module):
     def __init__(self, *functions: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
@@ -214,6 +246,7 @@ def _more() -> nn.Module:
         torch.sin, torch.cos, torch.tan, torch.sinh, torch.cosh, torch.erf, lambda x: torch.logit(torch.sigmoid(x)),
         lambda x: x.clamp_min(0.2), lambda x: x.clamp_max(0.2), f.mish, f.selu, f.celu, f.logsigmoid, f.hardshrink,
         f.softshrink, lambda x: f.threshold(x, 0.1, 5.0), lambda x: x.trunc(),
+        torch.atan, lambda x: x.isnan() + x,
     )  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sheetconv.graph.expr import Aggregate, Expr, call
-from sheetconv.graph.index import Index, Var
+from sheetconv.graph.expr import Aggregate, Expr, Select, call
+from sheetconv.graph.index import Constant, Index, Var
 from sheetconv.graph.tensor import Operation, Tensor
 from sheetconv.ops.paths import over
 from sheetconv.ops.registry import Build, Given, called, example, rule
@@ -132,6 +132,28 @@ def cumsum(build: Build, x: Tensor, dim: int, dtype: Any = None) -> Tensor:
     return build.emit(out, Aggregate("SUM", (x.at(*at),), (k,), k < out.axes[dim] + 1), signed=x.signed)
 
 
+_MOST = 40
+"""Factors of the longest running product: a formula names each of them."""
+
+
+@rule("aten.cumprod.default", kind="cumprod", linear=lambda x, dim, *_: x.cumsum(dim))
+def cumprod(build: Build, x: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """The product of all elements up to each."""
+    dim %= len(x.shape)
+    if x.shape[dim] > _MOST:
+        raise build.refuse(f"a running product of {x.shape[dim]} elements has no rule; {_MOST} have")
+    build.title = "Running product"
+    out = build.axes()
+    products: list[Expr] = []
+    for j in range(x.shape[dim]):
+        factor = x.at(*(Constant(j) if d == dim else a for d, a in enumerate(out.axes)))
+        products.append(products[-1] * factor if products else factor)
+    expr = products.pop()
+    for j, shorter in reversed(list(enumerate(products))):
+        expr = Select(out.axes[dim].equals(j), shorter, expr)
+    return build.emit(out, expr)
+
+
 @rule("aten.prod.dim_int", kind="product", linear=over)
 def product(build: Build, x: Tensor, dim: int, keep: bool = False, dtype: Any = None) -> Tensor:
     """The product along an axis."""
@@ -177,6 +199,7 @@ def vector_norm(
 class _Running(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scaled = nn.functional.normalize(x, dim=1) + x.norm() + x.norm(dim=2, keepdim=True) + x.norm(p=1)
+        scaled = scaled + x.cumprod(1) + x.cumprod(-1)
         return scaled + x.cumsum(1) + x.prod(1)[:, None] + x.prod(2, keepdim=True)
 
 

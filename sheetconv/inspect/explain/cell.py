@@ -20,7 +20,7 @@ from sheetconv.inspect.explain.terms import Decomposition, Factor, Term, reads
 from sheetconv.xlsx.tokens import box, is_address, tokens
 
 _CHOICES = ("INDEX", "CHOOSE")
-_CURVES = ("EXP", "LN", "SQRT", "ABS", "TANH", "SIN", "COS", "1/")
+_CURVES = ("EXP", "LN", "SQRT", "ABS", "TANH", "ATAN", "SIN", "COS", "1/")
 
 
 class Explainer:

@@ -10,7 +10,7 @@ from sheetconv.inspect.lint.sheet import Finding, Sheet
 
 _OVER = {"SUM", "AVERAGE", "MAX", "MIN", "PRODUCT", "SUMSQ"}
 _EACH = {
-    *("EXP", "LN", "SQRT", "ABS", "TANH", "SIN", "COS", "INT", "LOG", "LOG10", "POWER"),
+    *("EXP", "LN", "SQRT", "ABS", "TANH", "ATAN", "SIN", "COS", "INT", "LOG", "LOG10", "POWER"),
     *("+", "-", "*", "1/", "^"),
 }
 
