@@ -1,11 +1,11 @@
 """Published architectures and small modules: which build, which prove, how long it takes, what is missing.
 
-    python tests/benchmarks/zoo.py [--modules] [--only TEXT] [--seconds N]
+    python tests/benchmarks/zoo.py [--modules [--together]] [--only TEXT] [--seconds N]
 
 Architectures are those of torchvision, timm and transformers at small widths with random weights; the packages are
 installed beside sheetconv (`pip install --no-deps --target FOLDER torchvision timm transformers tokenizers regex`,
 then PYTHONPATH=FOLDER), and those that are missing are left out. Each network runs in a process of its own with a
-limit of time. A line tells: built, proven, seconds, cells, megabytes of the file, and why not.
+limit of time; `--together` runs them in one process without one, which saves starting torch each time. A line tells: built, proven, seconds, cells, megabytes of the file, and why not.
 """
 
 from __future__ import annotations
@@ -261,6 +261,7 @@ def main() -> None:
     parser.add_argument("--modules", action="store_true", help="the small modules only")
     parser.add_argument("--only", default="", help="cases with this in their names")
     parser.add_argument("--seconds", type=int, default=120, help="limit for one case")
+    parser.add_argument("--together", action="store_true", help="all in this process, with no limit of time")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -276,12 +277,19 @@ def main() -> None:
             print(f"{source} is not installed ({error})")
             continue
         for name in (n for n in names if options.only in n):
-            entry = _apart(source, name, options.seconds)
+            entry = _here(source, name) if options.together else _apart(source, name, options.seconds)
             total += 1
             built += entry.get("built", False)
             proven += entry.get("proven", False)
             print(f"{name:34} {json.dumps(entry)}", flush=True)
     print(f"{built} of {total} build, {proven} prove")
+
+
+def _here(source: str, name: str) -> dict[str, Any]:
+    try:
+        return one(source, name)
+    except Exception as error:  # a case that fails is a line of the table
+        return {"why": f"{type(error).__name__}: {error!s:.300}"}
 
 
 def _apart(source: str, name: str, seconds: int) -> dict[str, Any]:
