@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pytest
+from openpyxl.worksheet.formula import ArrayFormula
 from read_books import read_conftest
 
+from sheetconv.formulas.cell_range import rectangles
 from sheetconv.inspect.recover import RecoveryReport, recover
 from sheetconv.xlsx.address import column_letters
 
@@ -150,3 +153,45 @@ def test_steps_over_time_are_unrolled(tmp_path: Path) -> None:
 )
 def test_other_forms(formula: str, tmp_path: Path) -> None:
     read(table("A1", 4, 1) | {f"C{r}": "=" + formula.format(r=r) for r in range(1, 5)}, tmp_path)
+
+
+@pytest.mark.parametrize("count", [3, 8])
+def test_normalisation_without_parameters(tmp_path: Path, count: int) -> None:
+    inside = f"$A$1:$A${count}"
+    cells = table("A1", count, 1)
+    cells |= {f"C{r}": f"=(A{r}-AVERAGE({inside}))/_xlfn.STDEV.P({inside})" for r in range(1, count + 1)}
+    report, _ = read(cells, tmp_path)
+    assert sum(place.size for layer in report.layers for place in rectangles(layer.places)) == count
+
+
+@pytest.mark.parametrize("part", [(1, 3), (3, 6), (1, 6)])
+def test_exponentials_in_cells_over_the_sum_of_a_part(tmp_path: Path, part: tuple[int, int]) -> None:
+    first, last = part
+    cells = table("A1", 6, 1) | {f"B{r}": f"=EXP(A{r})" for r in range(1, 7)}
+    cells |= {f"D{r}": f"=B{r}/SUM($B${first}:$B${last})" for r in range(first, last + 1)}
+    report, _ = read(cells, tmp_path)
+    assert [layer.code.split("(")[0] for layer in report.layers] == ["torch.exp", "F.softmax"]
+
+
+def test_no_softmax_over_other_cells_than_its_own(tmp_path: Path) -> None:
+    cells = table("A1", 6, 1) | {f"B{r}": f"=EXP(A{r})" for r in range(1, 7)}
+    cells |= {f"D{r}": f"=B{r}/SUM($B$2:$B$4)" for r in range(1, 4)}
+    _, text = read(cells, tmp_path)
+    assert "softmax" not in text
+
+
+def test_a_typed_row_of_ones_as_bias_is_read(tmp_path: Path) -> None:
+    """``MMULT(W, X)``: W has the bias as its last column, X a row of ones below the numbers."""
+    path = tmp_path / "book.xlsx"
+    workbook = openpyxl.Workbook()
+    sheet = workbook.worksheets[0]
+    for address, value in (table("A1", 3, 4) | table("F1", 3, 2, 2) | {"L4": 1, "M4": 1}).items():
+        sheet[address] = value
+    for r in (1, 2, 3):
+        sheet[f"L{r}"], sheet[f"M{r}"] = f"=TANH(F{r})", f"=TANH(G{r})"
+    sheet["O1"] = ArrayFormula("O1:P3", "=MMULT(A1:D3,L1:M4)")
+    workbook.save(path)
+    report = recover(path, tmp_path / "model.py")
+    assert report.agrees, report.differences
+    assert not report.unread
+    assert [layer.name for layer in report.layers] == ["tanh1", "matmul1"]

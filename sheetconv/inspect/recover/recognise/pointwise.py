@@ -223,7 +223,11 @@ def _build_planes(code: str, matches: list[Match], reader: SheetReader) -> tuple
     for k, tensor in enumerate(first.tensors):
         chosen = [m.data.channels[k] for m in matches]
         every = chosen == list(range(reader.tensor(tensor).ids.shape[0]))
-        code = code.replace(f"<{k}>", f"{{{where[tensor]}}}" + ("" if every else f"[:, {chosen}]"))
+        cut = "" if every else f"[:, {chosen}]"
+        if first.channels[k] is None:  # one cell of a plane, the same for all of a map
+            still = [int(m.data.places[k][0]) for m in matches]
+            cut = f".flatten(1)[:, {still}, None, None]"
+        code = code.replace(f"<{k}>", f"{{{where[tensor]}}}" + cut)
     parameters: dict[str, Numbers] = {}
     rows, columns = matches[0].formula.shape
     for k in range(len(first.numbers)):
