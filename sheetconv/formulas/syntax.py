@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Union
 
 from sheetconv.errors import LimitError
 from sheetconv.formulas import tables
+from sheetconv.formulas.addresses import plain_addresses
 from sheetconv.formulas.cell_range import Area
 from sheetconv.xlsx.tokens import Token, box, is_address, is_name, tokens
 
@@ -100,12 +101,28 @@ class FormulaPattern:
             return None
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What texts share that differ in their addresses only: the pattern, and each slot's sheet and corners."""
+
+    pattern: FormulaPattern
+    slots: tuple[tuple[str, int, int], ...]
+
+    def applied(self, corners: list[tuple[int, int]]) -> tuple[FormulaPattern, tuple[Area, ...]]:
+        found = []
+        for sheet, a, b in self.slots:
+            (r0, c0), (r1, c1) = corners[a], corners[b]
+            found.append(Area(sheet, r0 if r0 < r1 else r1, c0 if c0 < c1 else c1, max(r0, r1), max(c0, c1)))
+        return self.pattern, tuple(found)
+
+
 class Skeletons:
     """Splits the formulas of a workbook into skeletons and slots, each skeleton made once."""
 
     def __init__(self, source: Source):
         self.source = source
         self._known: dict[str, FormulaPattern] = {}
+        self._plans: dict[tuple[str, str], _Plan | None] = {}
         self._names = {name.lower(): text for name, text in source.book.defined_names.items()}
         self._local = {(s, n.lower()): text for (s, n), text in source.book.local_names.items()}
         self._sheets = {name.lower(): name for name in source.sheets}
@@ -121,6 +138,37 @@ class Skeletons:
             raise LimitError(
                 f"{where}: a formula of {len(formula):,} characters; spreadsheet programs take {MOST_CHARACTERS:,}"
             )
+        addresses = plain_addresses(formula)
+        if addresses is None:
+            return self._split(cell, formula)
+        key = cell[0], addresses.rest
+        if key not in self._plans:
+            pattern, slots = self._split(cell, formula)
+            self._plans[key] = self._plan(pattern, formula, cell, len(addresses.corners))
+            return pattern, slots
+        plan = self._plans[key]
+        return plan.applied(addresses.corners) if plan else self._split(cell, formula)
+
+    def _plan(self, pattern: FormulaPattern, formula: str, cell: Cell, corners: int) -> _Plan | None:
+        """How the slots follow from the addresses; None where names, columns or tables are among them."""
+        found: list[tuple[str, int, int]] = []
+        at = 0
+        for token in tokens(formula.removeprefix("=")):
+            if token.kind == "area":
+                sheet, last = self._sheet(token.sheet, cell[0]), at + token.text.count(":")
+                if sheet is None or token.spill:
+                    return None
+                found.append((sheet, at, last))
+                at = last + 1
+            elif (
+                is_address(token)
+                or token.kind in ("name", "table")
+                or (token.kind == "function" and self._meaning(token.text[:-1], token, cell[0], ()))
+            ):
+                return None
+        return _Plan(pattern, tuple(found)) if at == corners else None
+
+    def _split(self, cell: Cell, formula: str) -> tuple[FormulaPattern, tuple[Area, ...]]:
         pieces: list[Token | int] = []
         slots: list[Area] = []
         text: list[str] = []

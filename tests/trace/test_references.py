@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from read_books import read_conftest
 
+from sheetconv.formulas.addresses import plain_addresses
 from sheetconv.formulas.precedents import trace
 from sheetconv.formulas.source import Source
 from sheetconv.xlsx.tokens import tokens
@@ -193,3 +194,20 @@ def test_circles_that_are_none(cells: dict[str, object], tmp_path: Path) -> None
         assert trace(source, last).cycles == []
         if "INDEX" in str(cells["A2"]):
             assert [str(a) for a in source.precedents(("S", 2, 0)).areas] == ["S!B2"]
+
+
+@pytest.mark.parametrize(
+    ("formula", "rest", "corners"),
+    [
+        ("=SUM($B$2:C3)*A1", "=SUM(\0\1:\0\1)*\0\1", [(1, 1), (2, 2), (0, 0)]),
+        ("='A1 x'!B2&\"C3\"", "=\0'A1 x'!\1\0\1&\0\"C3\"\1", [(1, 1)]),
+        ("=LOG10(A1)+1E5+Data1!B2", "=LOG10(\0\1)+1E5+\0Data1!\1\0\1", [(0, 0), (1, 1)]),
+    ],
+)
+def test_plain_addresses(formula: str, rest: str, corners: list[tuple[int, int]]) -> None:
+    assert plain_addresses(formula) == (rest, corners)
+
+
+@pytest.mark.parametrize("formula", ["=A1#", "=T[x]", "=#REF!+A1", "=XFE1", "=A1048577"])
+def test_addresses_that_are_not_plain(formula: str) -> None:
+    assert plain_addresses(formula) is None
