@@ -89,7 +89,7 @@ CASES = {
     "model kind": (["--model", "nets.py:number", *DATA], ["number", "int"]),
     "model fails": (["--model", "nets.py:Fails", *DATA], ["no such layer"]),
     "model does not export": (["--model", "nets.py:Depends", *DATA], ["Depends", "1×1×28×28"]),
-    "operator": (["--model", "nets.py:Fourier", *DATA], ["fft", "inner", "conv2d"]),
+    "operator": (["--model", "nets.py:Fourier", *DATA], ["fft", "inner", "sheetconv operators"]),
     "dataset": (["--dataset", "./nowhere"], ["nowhere"]),
     "index": (["--dataset", "builtin", "--index", "100000"], ["100000"]),
     "class": (["--dataset", "builtin", "--digit", "12"], ["12"]),

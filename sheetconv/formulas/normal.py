@@ -22,6 +22,8 @@ _ANY_ORDER = {"SUM", "SUMPRODUCT", "MAX", "MIN", "AVERAGE", "=", "<>"}
 _TURNED = {">": "<", ">=": "<="}
 _SAME = {"STDEVP": "STDEV.P", "VARP": "VAR.P", "STDEV": "STDEV.S", "VAR": "VAR.S"}
 _QUOTED = re.compile(r"'([A-Za-z_][A-Za-z_]{3,}[A-Za-z0-9_]*)'!")
+_SPILL = re.compile(r"[A-Za-z]\$?\d+#")
+_TEXT = re.compile(r'"[^"]*"')
 _SPACE = re.compile(r"\s+")
 
 
@@ -51,7 +53,7 @@ class Normal:
 
     def form(self, cell: Cell, formula: str) -> Form | None:
         """The normal form of a formula as it stands in a cell; None where the parser does not read it."""
-        if "@" in formula:  # takes one cell of a range
+        if "@" in formula or _spills(formula):  # one cell of a range; the cells that a formula spills into
             return None
         try:
             skeleton, slots = self._skeletons.split(cell, formula)
@@ -62,6 +64,11 @@ class Normal:
             tree = skeleton.tree
             self._known[key] = None if tree is None else _form(tree, slots)
         return self._known[key]
+
+
+def _spills(formula: str) -> bool:
+    """Whether a formula reads what another spills: ``A1#``."""
+    return "#" in formula and _SPILL.search(_TEXT.sub("", formula)) is not None
 
 
 def _form(node: Node, slots: tuple[Area, ...]) -> Form:

@@ -77,11 +77,6 @@ class Learner(Looking):
             self.cbs = own
             self.dl = self.batch = self.preds = self.loss = None
 
-    def __repr__(self) -> str:
-        weights = sum(p.numel() for p in self.model.parameters())
-        names = ", ".join(type(cb).__name__ for cb in self.cbs) or "none"
-        return f"<Learner of {type(self.model).__name__} with {weights:,} parameters; callbacks: {names}>"
-
     def _bind(self, cbs: list[Callback]) -> None:
         """Look up every hook and step once, so that the loop itself only calls them."""
         self.cbs = in_order(cbs)

@@ -15,6 +15,12 @@ class Looking:
 
     model: nn.Module
     dls: DataLoaders
+    cbs: list[Any]
+
+    def __repr__(self) -> str:
+        weights = sum(p.numel() for p in self.model.parameters())
+        names = ", ".join(type(cb).__name__ for cb in self.cbs) or "none"
+        return f"<Learner of {type(self.model).__name__} with {weights:,} parameters; callbacks: {names}>"
 
     def summary(self, image_shape: tuple[int, int, int] | None = None) -> Any:
         """The layers with shapes, parameters and multiply-adds for an image (C, H, W), by default the data's.

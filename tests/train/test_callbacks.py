@@ -369,27 +369,29 @@ def test_progress_plots_in_a_notebook(make_learner: Make, monkeypatch: pytest.Mo
     shown: list[Any] = []
 
     class Handle:
-        def update(self, figure: Any) -> None:
-            shown.append(figure)
+        def update(self, picture: Any, raw: bool) -> None:
+            shown.append(picture)
 
     module = types.ModuleType("IPython.display")
-    module.display = lambda figure, display_id: (shown.append(figure), Handle())[1]  # type: ignore[attr-defined]
+    module.display = lambda picture, raw, display_id: (shown.append(picture), Handle())[1]  # type: ignore[attr-defined]
     stand_in = types.ModuleType("IPython")
     stand_in.version_info = (9, 0, 0)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "IPython", stand_in)
     monkeypatch.setitem(sys.modules, "IPython.display", module)
     learn = make_learner(Metrics(Accuracy()), Progress(io.StringIO(), plot=True))
     learn.fit(3)
-    assert len(shown) == 3
-    losses = shown[-1].axes[0].lines
+    assert len(shown) == 4, "one before the first epoch, then one an epoch"
+    assert all(picture["image/png"].startswith(b"\x89PNG") for picture in shown)
+    assert shown[1] != shown[2] != shown[3]
+    losses = plot_history(learn.history).axes[0].lines
     assert [list(line.get_ydata()) for line in losses] == [
         [row[name] for row in learn.history] for name in ("train_loss", "valid_loss")
     ]
 
 
 def test_the_plot_of_nothing_is_empty() -> None:
-    with pytest.warns(UserWarning, match="No artists"):
-        assert plot_history([])
+    figure = plot_history([])
+    assert [line for axes in figure.axes for line in axes.lines if len(line.get_xdata())] == []
 
 
 def test_timer_measures_the_wait_for_the_loader() -> None:
