@@ -20,7 +20,9 @@ def page(lesson_page: Any) -> Any:
 @pytest.mark.libreoffice
 def as_in_cells(net: torch.nn.Module) -> torch.nn.Module:
     """The network in float64 with the decimals that stand in the cells: the shortest for each float32."""
-    shortest = {k: np.vectorize(lambda x: float(str(np.float32(x))))(v.numpy()) for k, v in net.state_dict().items()}
+    shortest = {
+        k: np.vectorize(lambda x: float(str(np.float32(x))))(v.numpy()) for k, v in net.state_dict().items()
+    }
     net = net.double()
     net.load_state_dict({k: torch.from_numpy(v) for k, v in shortest.items()})
     return net
