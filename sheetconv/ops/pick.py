@@ -133,8 +133,9 @@ _BAG = 60
 
 
 def _bag_paths(weight: torch.Tensor, indices: torch.Tensor, offsets: Any, *_: Any) -> Any:
-    ends = [*offsets.tolist()[1:], len(indices)]
-    sums = [indices[a:b].sum() for a, b in zip(offsets.tolist(), ends, strict=True)]
+    starts = [int(s) for s in offsets]
+    ends = [*starts[1:], len(indices)]
+    sums = [indices[a:b].sum() for a, b in zip(starts, ends, strict=True)]
     return (weight.sum(0) + torch.stack(sums).unsqueeze(-1),)
 
 
