@@ -8,6 +8,7 @@ can name nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -79,6 +80,7 @@ def allowed() -> frozenset[str]:
     return frozenset((*RULES, *_INTERMEDIATE, *_OWN))
 
 
+@cache
 def overload(target: str) -> Any:
     """torch's operator by its name (``aten.conv2d.default``), or our own; never one that changes its argument.
 
@@ -95,6 +97,13 @@ def overload(target: str) -> Any:
     return getattr(getattr(getattr(torch.ops, namespace), name), variant)
 
 
+@cache
+def _types(target: str) -> list[tuple[Any, str]]:
+    """What `schema` gives, each with the name of its type (torch takes long to spell it)."""
+    return [(d, str(d.real_type)) for d in schema(target)]
+
+
+@cache
 def schema(target: str) -> list[Any]:
     """The arguments of an operator as torch declares them; of our own, none."""
     declared = getattr(overload(target), "_schema", None)
@@ -118,10 +127,10 @@ def run(operation: Operation, values: Mapping[Tensor, torch.Tensor]) -> Any:
     arguments = [resolve(a) for a in operation.arguments]
     if registered is not None:
         arguments = [_as_wanted(a, i, registered) for i, a in enumerate(arguments)]
-    declared = schema(operation.target)
+    declared = _types(operation.target)
     if not declared:
         return operator(*arguments)
-    pairs = [(d, _TYPES.get(str(d.real_type), a)) for d, a in zip(declared, arguments, strict=False)]
+    pairs = [(d, _TYPES.get(kind, a)) for (d, kind), a in zip(declared, arguments, strict=False)]
     named = {d.name: a for d, a in pairs if d.kwarg_only and a is not None}
     return operator(*(a for d, a in pairs if not d.kwarg_only), **named)
 

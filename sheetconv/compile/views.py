@@ -23,7 +23,7 @@ def settle_views(graph: Graph) -> None:
         for view in _unreadable(tensor):
             view.view = False
     views = [t for t in graph.tensors if t.view]
-    for tensor in graph.tensors:
+    for tensor in graph.tensors if views else ():
         if tensor.expr is not None:
             tensor.expr = look_through(tensor.expr, views)
     for tensor in graph.tensors:

@@ -26,10 +26,11 @@ Values = Mapping[Tensor, FloatArray]
 def forks(expr: Expr) -> list[Expr]:
     """The places of an expression at which it branches."""
     conditions = {id(c.arguments[0]) for c in walk(expr) if isinstance(c, Call) and c.function == "IF"}
-    return [e for e in walk(expr) if _outcomes(e) > 1 and id(e) not in conditions]
+    return [e for e in walk(expr) if outcomes(e) > 1 and id(e) not in conditions]
 
 
-def _outcomes(expr: Expr) -> int:
+def outcomes(expr: Expr) -> int:
+    """How many branches a cell has at this place of an expression; 1 where it does not fork."""
     match expr:
         case Call(function, arguments) if function in ("MAX", "MIN") and len(arguments) > 1:
             return len(arguments)
@@ -44,17 +45,18 @@ def _outcomes(expr: Expr) -> int:
     return 1
 
 
-def taken(expr: Expr, axes: Sequence[Var], values: Values) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each fork, (taken, possible), both bool (cells, outcomes): what the cells take at this point.
+def taken(
+    where: Sequence[Expr], axes: Sequence[Var], values: Values
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each of the `forks` of an expression, (taken, possible), both bool (cells, outcomes): what the cells take at this point.
 
-    Forks with more than `MOST` cells × outcomes are passed over.
+    Forks with more than `MOST` cells × outcomes would take too much memory; leave them out of `where`.
     """
     env = grid(axes)
     cells = math.prod(v.size for v in axes)
     with np.errstate(all="ignore"):
-        for fork in forks(expr):
-            if cells * _outcomes(fork) <= MOST:
-                yield _taken(fork, env, cells, values)
+        for fork in where:
+            yield _taken(fork, env, cells, values)
 
 
 def _taken(fork: Expr, env: Env, cells: int, values: Values) -> tuple[np.ndarray, np.ndarray]:

@@ -153,11 +153,21 @@ def call(function: str, *arguments: ExprLike) -> Call:
     return Call(function, tuple(as_expr(a) for a in arguments))
 
 
+_PARTS: dict[type[Expr], tuple[str, ...]] = {}
+"""Names of fields by class: `fields` takes longer than all else of a walk."""
+
+
+def _parts(kind: type[Expr]) -> tuple[str, ...]:
+    if kind not in _PARTS:
+        _PARTS[kind] = tuple(field.name for field in fields(kind))  # type: ignore[arg-type]
+    return _PARTS[kind]
+
+
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The expressions directly inside."""
     found: list[Expr] = []
-    for field in fields(expr):  # type: ignore[arg-type]
-        value = getattr(expr, field.name)
+    for name in _parts(type(expr)):
+        value = getattr(expr, name)
         if isinstance(value, Expr):
             found.append(value)
         elif isinstance(value, tuple):
@@ -180,14 +190,14 @@ def transform(expr: Expr, read: Callable[[Read], Expr], index: Callable[[Index],
     if isinstance(expr, Read):
         return read(Read(expr.tensor, tuple(index(i) for i in expr.at)))
     changed: dict[str, Any] = {}
-    for field in fields(expr):  # type: ignore[arg-type]
-        value = getattr(expr, field.name)
+    for name in _parts(type(expr)):
+        value = getattr(expr, name)
         if isinstance(value, Expr):
-            changed[field.name] = transform(value, read, index)
+            changed[name] = transform(value, read, index)
         elif isinstance(value, Index):
-            changed[field.name] = index(value)
+            changed[name] = index(value)
         elif isinstance(value, tuple):
-            changed[field.name] = tuple(
+            changed[name] = tuple(
                 transform(v, read, index)
                 if isinstance(v, Expr)
                 else index(v)

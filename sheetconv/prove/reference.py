@@ -7,7 +7,7 @@ and by induction all tensors are right where each is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,18 @@ class Reference:
                 results[note] = self._note(note, found)
         return results
 
-    def chain(self, stored: Mapping[Tensor, FloatArray]) -> dict[Tensor, FloatArray]:
-        """torch's own value of every tensor from the typed ones alone, each of the tensor's shape; then the notes'."""
+    def chain(
+        self, stored: Mapping[Tensor, FloatArray], wanted: Collection[Tensor]
+    ) -> dict[Tensor, FloatArray]:
+        """torch's own values of `wanted` and of all that they come from, from the typed ones alone, of each tensor's shape."""
         import torch
 
+        needed, notes = self._needed(wanted)
         values: dict[Tensor, torch.Tensor] = {}
         with torch.no_grad():
             for tensor in self.manifest.graph:
+                if tensor not in needed:
+                    continue
                 if tensor in stored:
                     values[tensor] = torch.from_numpy(stored[tensor].astype(np.float64)).to(self.device)
                     values[tensor] = values[tensor].reshape(tensor.state_shape)
@@ -115,10 +120,21 @@ class Reference:
                     computed = torch.where(mask, typed.reshape(tensor.state_shape), computed)
                 values[tensor] = computed
         found = {t: v.cpu().reshape(t.shape).numpy() for t, v in values.items()}
-        for note in self.manifest.notes:
-            if note.expr is not None:
-                found[note] = self._note(note, found).values
+        for note in notes:
+            found[note] = self._note(note, found).values
         return found
+
+    def _needed(self, wanted: Collection[Tensor]) -> tuple[set[Tensor], list[Tensor]]:
+        """The tensors of the graph that `wanted` come from by operators and formulas, and the notes, in order."""
+        needed, waiting = set(), list(wanted)
+        while waiting:
+            tensor = waiting.pop()
+            if tensor in needed:
+                continue
+            needed.add(tensor)
+            waiting += tensor.operation.tensors() if tensor.operation is not None else ()
+            waiting += tensors_read(tensor.expr) if tensor.expr is not None else ()
+        return needed, [n for n in self.manifest.notes if n in needed and n.expr is not None]
 
     def scale(self, tensor: Tensor, expected: FloatArray, found: Mapping[Tensor, FloatArray]) -> FloatArray:
         """The scale of rounding errors of a tensor that has an expression, given what it reads."""

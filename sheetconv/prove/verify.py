@@ -9,6 +9,7 @@ the file that has no cached values. The two share nothing but the file.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -63,6 +64,10 @@ class Report:
     """Cells that differ at other points."""
     unseen: dict[str, int] = field(default_factory=dict)
     """Branches that no point took, by tensor."""
+    unruled: dict[str, int] = field(default_factory=dict)
+    """Those of them that are of formulas that no rule gives."""
+    branches: int = 0
+    """How many branches the formulas have."""
     disagreement: str = ""
     """What to say where another engine finds right what the first finds wrong."""
     witness: str = ""
@@ -124,8 +129,20 @@ class Report:
         there = f" and at {self.points} other points" if self.points else ""
         return (
             f"VERIFIED: {self.cells:,} cells in {len(self.computed)} tensors are live, right by structure, and equal torch "
-            f"float64 in {self.engine}{there} (largest relative error {self.largest:.1e}){cached}; {self.relative_to}"
+            f"float64 in {self.engine}{there} (largest relative error {self.largest:.1e}){cached}{self._branches()}; {self.relative_to}"
         )
+
+    def _branches(self) -> str:
+        """The share of branches that the points took, and whose branches only points could show; "" where all were."""
+        left = sum(self.unseen.values())
+        if not left:
+            return ""
+        text = f"; {math.floor(1000 * (self.branches - left) / self.branches) / 10}% of branches seen"
+        if not self.unruled:
+            return f"{text}, the others by rule"
+        name, number = max(self.unruled.items(), key=lambda found: found[1])
+        more = f" and {len(self.unruled) - 1} more" if len(self.unruled) > 1 else ""
+        return f"{text}, no rule gives the others of {name} ({number:,}){more}"
 
     def _repr_html_(self) -> str:
         from sheetconv.notebook.html import of_report
@@ -186,7 +203,7 @@ def verify(
         given = draws(manifest, sheets, stored)
         if model is not None:
             _is_model(report, manifest, stored, model, weights)
-    many = how_many(sum(p.tensor.size for p in places), probes, program.quick)
+    many = how_many(sum(p.tensor.size for p in places), len(places), probes, program.quick)
     points = [given.typed(given.point(k)) for k in range(many)]
     here, *there = program.evaluate_at(path, [(p.sheet, p.box()) for p in places], [{}, *points])
     computed = {p.tensor: pick(block, p) for p, block in zip(places, here, strict=True)}
@@ -282,6 +299,7 @@ def _is_model(
 def _there(report: Report, found: Points) -> None:
     """The leg at other points."""
     report.elsewhere, report.unseen = found.wrong + found.unequal, found.branches.unseen()
+    report.unruled, report.branches = found.unruled, found.branches.total
     report.points = found.points
     held = not report.elsewhere and found.points > 0
     report.legs.append(Leg("At other points", held, f"at {found.points} other points", found.detail()))

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from sheetconv.engines import get
-from sheetconv.graph.branches import taken
+from sheetconv.graph.branches import forks, taken
 from sheetconv.graph.expr import Aggregate, call
 from sheetconv.graph.index import Var
 from sheetconv.graph.tensor import Tensor
+from sheetconv.prove.points import how_many
 from sheetconv.prove.verify import Report, verify
 from sheetconv.xlsx.cells import numbers
 from tests.prove.books import addresses, altered, cells, forged, part_of
@@ -32,6 +33,19 @@ def test_points_branches_and_choices_are_counted(example: Path) -> None:
     assert 0.7 * total < seen < total
     assert "choices: 10 of 10" in leg(report, "At other points")
     assert "at 3 other points" in report.verdict()
+    share = np.floor(1000 * seen / total) / 10
+    assert f"; {share}% of branches seen, the others by rule; " in report.verdict()
+
+
+def test_branches_that_no_point_took_and_no_rule_gives_are_in_the_verdict() -> None:
+    report = Report("book.xlsx", "ironcalc", branches=3000, unseen={"a": 1, "b": 2}, unruled={"b": 2})
+    assert "; 99.9% of branches seen, no rule gives the others of b (2); " in report.verdict()
+    assert "branches" not in Report("book.xlsx", "ironcalc", branches=3000).verdict()
+
+
+def test_books_of_many_small_tensors_are_computed_at_fewer_points() -> None:
+    assert how_many(3000, 2000, None) < how_many(3000, 20, None) == 16
+    assert how_many(3000, 2000, 9) == 9
 
 
 def test_a_formula_of_manifest_and_file_that_is_not_the_operator(example: Path, tmp_path: Path) -> None:
@@ -78,7 +92,7 @@ def test_branches_of_a_maximum_over_a_window() -> None:
     x = Tensor("x", (3,))
     out, k = Tensor("y", (2,)), Var("k", 2)
     expr = Aggregate("MAX", (x.at(out.axes[0] + k),), (k,))
-    ((took, possible),) = taken(expr, out.axes, {x: np.array([1.0, 3.0, 3.0])})
+    ((took, possible),) = taken(forks(expr), out.axes, {x: np.array([1.0, 3.0, 3.0])})
     assert took.tolist() == [[False, True], [False, False]], "a tie takes no branch"
     assert possible.all()
 
@@ -86,5 +100,6 @@ def test_branches_of_a_maximum_over_a_window() -> None:
 def test_branches_of_a_relu() -> None:
     x = Tensor("x", (3,))
     out = Tensor("y", (3,))
-    ((took, _),) = taken(call("MAX", 0, x.at(out.axes[0])), out.axes, {x: np.array([1.0, -3.0, 0.0])})
+    expr = call("MAX", 0, x.at(out.axes[0]))
+    ((took, _),) = taken(forks(expr), out.axes, {x: np.array([1.0, -3.0, 0.0])})
     assert took.tolist() == [[False, True], [True, False], [False, False]]
