@@ -34,7 +34,7 @@ def test_points_branches_and_choices_are_counted(example: Path) -> None:
     assert "choices: 10 of 10" in leg(report, "At other points")
     assert "at 3 other points" in report.verdict()
     share = np.floor(1000 * seen / total) / 10
-    assert f"; {share}% of branches seen, the others by rule; " in report.verdict()
+    assert f"; {share}% of branches seen, no rule gives the others of softmax.exp (" in report.verdict()
 
 
 def test_branches_that_no_point_took_and_no_rule_gives_are_in_the_verdict() -> None:
