@@ -93,7 +93,11 @@ def _from_file(name: str) -> nn.Module:
         raise ModelError(f"{path} is not a Python file")
     code = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = code
-    found: Any = _guarded(f"{path} cannot be run", lambda: (spec.loader.exec_module(code), code)[1])  # type: ignore[union-attr]
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing is left beside a user's file
+    try:
+        found: Any = _guarded(f"{path} cannot be run", lambda: (spec.loader.exec_module(code), code)[1])  # type: ignore[union-attr]
+    finally:
+        sys.dont_write_bytecode = writes
     if not hasattr(found, attribute):
         raise ModelError(f"{path} defines no {attribute!r}")
     found = getattr(found, attribute)

@@ -102,7 +102,7 @@ class FormulaPattern:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _ParsePlan:
     """What texts share that differ in their addresses only: the pattern, and each slot's sheet and corners."""
 
     pattern: FormulaPattern
@@ -122,7 +122,7 @@ class Skeletons:
     def __init__(self, source: Source):
         self.source = source
         self._known: dict[str, FormulaPattern] = {}
-        self._plans: dict[tuple[str, str], _Plan | None] = {}
+        self._plans: dict[tuple[str, str], _ParsePlan | None] = {}
         self._names = {name.lower(): text for name, text in source.book.defined_names.items()}
         self._local = {(s, n.lower()): text for (s, n), text in source.book.local_names.items()}
         self._sheets = {name.lower(): name for name in source.sheets}
@@ -149,7 +149,7 @@ class Skeletons:
         plan = self._plans[key]
         return plan.applied(addresses.corners) if plan else self._split(cell, formula)
 
-    def _plan(self, pattern: FormulaPattern, formula: str, cell: Cell, corners: int) -> _Plan | None:
+    def _plan(self, pattern: FormulaPattern, formula: str, cell: Cell, corners: int) -> _ParsePlan | None:
         """How the slots follow from the addresses; None where names, columns or tables are among them."""
         found: list[tuple[str, int, int]] = []
         at = 0
@@ -166,7 +166,7 @@ class Skeletons:
                 or (token.kind == "function" and self._meaning(token.text[:-1], token, cell[0], ()))
             ):
                 return None
-        return _Plan(pattern, tuple(found)) if at == corners else None
+        return _ParsePlan(pattern, tuple(found)) if at == corners else None
 
     def _split(self, cell: Cell, formula: str) -> tuple[FormulaPattern, tuple[Area, ...]]:
         pieces: list[Token | int] = []

@@ -1,7 +1,6 @@
 """A command run as a user runs it, under a memory limit, and what became of it."""
 
 import os
-import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +8,21 @@ from pathlib import Path
 
 MEMORY = 1 << 30
 SECONDS = 20
+# A small process of its own starts the command: the most memory that the system reports of a process counts what its
+# parent held when it was started, and a test process has grown large by then.
+_LAUNCHER = """
+import os, resource, sys
+far, memory, seconds = map(int, sys.argv[1:4])
+child = os.fork()
+if not child:
+    os.close(far)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    os.execv(sys.argv[4], sys.argv[4:])
+_, status, used = os.wait4(child, 0)
+told = f"{os.waitstatus_to_exitcode(status)} {used.ru_utime + used.ru_stime} {used.ru_maxrss}"
+os.write(far, told.encode())
+"""
 _CODE = "import sys; from sheetconv.cli import main; sys.argv[0] = 'sheetconv'; main()"
 
 
@@ -41,24 +55,20 @@ class Outcome:
 def run(arguments: list[str], folder: Path, **settings: str) -> Outcome:
     """Run a command in `folder`; twice the memory that is allowed ends it, so that a fault cannot hurt."""
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_DATA, (2 * MEMORY, 2 * MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (3 * SECONDS, 3 * SECONDS))
-
+    near, far = os.pipe()
+    command = [sys.executable, "-c", _CODE, *arguments]
     process = subprocess.Popen(
-        [sys.executable, "-c", _CODE, *arguments],
+        [sys.executable, "-S", "-c", _LAUNCHER, str(far), str(2 * MEMORY), str(3 * SECONDS), *command],
         cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | settings,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=limit,
+        pass_fds=[far],
     )
-    with process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        out, line = process.stdout.read(), process.stderr.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return Outcome(process.returncode, out, line, used.ru_utime + used.ru_stime, used.ru_maxrss << 10)
+    os.close(far)
+    with process, os.fdopen(near) as told:
+        out, line = process.communicate()
+        status, seconds, kilobytes = told.read().split()
+    return Outcome(int(status), out, line, float(seconds), int(kilobytes) << 10)

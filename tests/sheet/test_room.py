@@ -20,7 +20,7 @@ ROOT = Path(sheetconv.__file__).parent
 
 def imports() -> dict[str, set[str]]:
     """What each module of the rooms imports of them, inside functions and for types too."""
-    files = [*ROOT.glob("sheet/*.py"), *ROOT.glob("pages/*.py"), ROOT / "template.py", ROOT / "build.py"]
+    files = [*ROOT.glob("sheet/*.py"), *ROOT.glob("pages/*.py"), ROOT / "template.py", ROOT / "building.py"]
     names = {".".join(("sheetconv", *f.relative_to(ROOT).with_suffix("").parts)): f for f in files}
     names = {name.removesuffix(".__init__"): file for name, file in names.items()}
     found: dict[str, set[str]] = {}

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "sheetconv" / "prove" / "engines"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "sheetconv" / "engines"))
 import _uno_worker as worker
 
 
