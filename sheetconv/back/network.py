@@ -11,7 +11,7 @@ import torch
 
 from sheetconv.compile.reference import run
 from sheetconv.errors import ModelError, UsageError, WorkbookError
-from sheetconv.graph.tensor import Operation, Tensor
+from sheetconv.graph.tensor import Tensor
 from sheetconv.models import load_model, load_weights
 from sheetconv.sheet.parameter_cells import ParameterCells, pages
 from sheetconv.train.folder import MODEL, is_run, read_run
@@ -187,37 +187,31 @@ def _scores(tensor: Tensor) -> Tensor:
 
 def _sources(tensor: Tensor) -> list[Tensor]:
     """Inputs and parameters that a tensor comes from; what an input itself copies is not followed."""
-    found: dict[Tensor, None] = {}
-    seen: set[Tensor] = set()
-    todo = [tensor]
-    while todo:
-        at = todo.pop()
-        if at in seen:
-            continue
-        seen.add(at)
-        if at.kind != "activation" or at.operation is None:
-            found[at] = None
-        else:
-            todo += _read(at.operation)
-    return list(found)
+    return [t for t in _reached(tensor, _is_source) if _is_source(t)]
 
 
-def _read(operation: Operation) -> list[Tensor]:
-    return list(operation.tensors())
+def _is_source(tensor: Tensor) -> bool:
+    return tensor.kind != "activation" or tensor.operation is None
 
 
 def _between(cells: ParameterCells, entry: Tensor, out: Tensor) -> list[Tensor]:
     """All tensors that `out` comes from, up to `entry`, in the graph's order."""
-    seen: set[Tensor] = {entry}
+    seen = {entry, *_reached(out, lambda tensor: tensor is entry)}
+    return [t for t in cells.manifest.graph if t in seen]
+
+
+def _reached(out: Tensor, ends: Callable[[Tensor], bool]) -> list[Tensor]:
+    """`out` and the tensors that it comes from, each once; those for which `ends` holds are not followed further."""
+    seen: dict[Tensor, None] = {}
     todo = [out]
     while todo:
         at = todo.pop()
         if at in seen:
             continue
-        seen.add(at)
-        if at.operation is not None:
-            todo += _read(at.operation)
-    return [t for t in cells.manifest.graph if t in seen]
+        seen[at] = None
+        if at.operation is not None and not ends(at):
+            todo += at.operation.tensors()
+    return list(seen)
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

@@ -24,8 +24,8 @@ from sheetconv.graph.expr import (
     Negative,
     Select,
     _choose,
+    _elements,
     _evaluate,
-    _gather,
     walk,
 )
 from sheetconv.graph.index import IntArray, Var, grid
@@ -77,13 +77,7 @@ def _bound(expr: Expr, env: Env, values: Values) -> tuple[Any, Any]:
 
 
 def _terms(expr: Aggregate, env: Env, values: Values) -> tuple[Any, Any]:
-    inner = {v: a[None, :] for v, a in grid(expr.over).items()}
-    full = {**{v: a[:, None] for v, a in env.items()}, **inner}
-    parts, filled = zip(*(_gather(o, full, values) for o in expr.operands), strict=True)
-    present = np.logical_and.reduce(np.broadcast_arrays(*filled))
-    if expr.where is not None:
-        present = present & (expr.where.evaluate(full) != 0)
-    present, product = np.broadcast_arrays(present, np.multiply.reduce(np.broadcast_arrays(*parts)))
+    present, product = _elements(expr, env, values)
     terms = np.where(present, product, 0.0)
     count = present.sum(-1) if expr.function == "AVERAGE" else 1
     return terms.sum(-1) / count, np.abs(terms).sum(-1) / count

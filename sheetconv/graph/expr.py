@@ -285,15 +285,22 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _aggregate(expr: Aggregate, env: Mapping[Var, IntArray], values: Mapping[Tensor, FloatArray]) -> Any:
+def _elements(
+    expr: Aggregate, env: Mapping[Var, IntArray], values: Mapping[Tensor, FloatArray]
+) -> tuple[np.ndarray, FloatArray]:
+    """Of an aggregate's elements in each cell (cells, window): which take part, and their products."""
     inner = {v: a[None, :] for v, a in grid(expr.over).items()}
     full = {**{v: a[:, None] for v, a in env.items()}, **inner}
     parts, filled = zip(*(_gather(o, full, values) for o in expr.operands), strict=True)
     present = np.logical_and.reduce(np.broadcast_arrays(*filled))
     if expr.where is not None:
         present = present & (expr.where.evaluate(full) != 0)
-    product = np.multiply.reduce(np.broadcast_arrays(*parts))
-    present, product = np.broadcast_arrays(present, product)
+    present, product = np.broadcast_arrays(present, np.multiply.reduce(np.broadcast_arrays(*parts)))
+    return present, product
+
+
+def _aggregate(expr: Aggregate, env: Mapping[Var, IntArray], values: Mapping[Tensor, FloatArray]) -> Any:
+    present, product = _elements(expr, env, values)
     if expr.function in ("SUM", "SUMPRODUCT"):
         return np.where(present, product, 0.0).sum(-1)
     if expr.function == "AVERAGE":

@@ -1,8 +1,6 @@
 """What programs read differently is refused, and nothing from a file moves the cursor of a terminal."""
 
 import re
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,21 +8,9 @@ import pytest
 from sheetconv.errors import WorkbookError, printable
 from sheetconv.prove.verify import verify
 from sheetconv.xlsx.cells import Book
+from tests.prove.books import altered
 
 CELL = r'<c r="[A-Z]+\d+" s="\d+"><f>[^<]*</f><v>([^<]*)</v></c>'
-
-
-def altered(source: Path, target: Path, part: str, change: Callable[[str], str]) -> Path:
-    """A copy of a workbook with the text of one part changed."""
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
-        for name in old.namelist():
-            data = old.read(name)
-            if name == part:
-                text = change(data.decode())
-                assert text != data.decode(), "nothing was changed"
-                data = text.encode()
-            new.writestr(name, data)
-    return target
 
 
 FORGED = {
@@ -48,7 +34,7 @@ def test_values_that_programs_read_differently_are_refused(kind: str, example: P
         assert cell
         return text.replace(cell[0], re.sub(pattern, replacement, cell[0], count=1), 1)
 
-    bad = altered(example, tmp_path / "bad.xlsx", "xl/worksheets/sheet2.xml", change)
+    bad = altered(example, tmp_path / "bad.xlsx", {"xl/worksheets/sheet2.xml": change})
     with pytest.raises(WorkbookError, match=r"twice|differently|differ there|two values|two formulas"):
         verify(bad, device="cpu")
 
@@ -57,8 +43,7 @@ def test_a_decoy_sheet_behind_a_second_id_is_refused(example: Path, tmp_path: Pa
     bad = altered(
         example,
         tmp_path / "bad.xlsx",
-        "xl/workbook.xml",
-        lambda t: t.replace('r:id="rId2"', 'q:id="rId1" xmlns:q="urn:q" r:id="rId2"', 1),
+        {"xl/workbook.xml": lambda t: t.replace('r:id="rId2"', 'q:id="rId1" xmlns:q="urn:q" r:id="rId2"', 1)},
     )
     with pytest.raises(WorkbookError, match="two ids"), Book(bad):
         pass
@@ -69,8 +54,7 @@ def test_an_extension_list_in_a_cell_is_no_forgery(example: Path, tmp_path: Path
     good = altered(
         example,
         tmp_path / "good.xlsx",
-        "xl/worksheets/sheet2.xml",
-        lambda t: t.replace("</c>", extension, 1),
+        {"xl/worksheets/sheet2.xml": lambda t: t.replace("</c>", extension, 1)},
     )
     with Book(good) as book:
         assert len(book.cells("Network")) > 1000

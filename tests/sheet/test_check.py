@@ -2,7 +2,6 @@
 
 import json
 import re
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sheetconv.building import Request, build
 from sheetconv.cli import main
 from sheetconv.inspect.check import check
 from sheetconv.inspect.check.formula import faults
+from tests.prove.books import altered
 
 SHEET = "xl/worksheets/sheet1.xml"
 Change = Callable[[str], str]
@@ -101,18 +101,6 @@ FAULTS: dict[str, tuple[str, str, Change, str]] = {
 }  # fmt: skip
 
 
-def altered(source: Path, target: Path, part: str, change: Change) -> Path:
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
-        for name in old.namelist():
-            data = old.read(name)
-            if name == part:
-                text = change(data.decode())
-                assert text != data.decode(), "nothing was changed"
-                data = text.encode()
-            new.writestr(name, data)
-    return target
-
-
 def test_a_sound_workbook_has_no_findings(sound: Path) -> None:
     assert check(sound) == []
 
@@ -120,7 +108,7 @@ def test_a_sound_workbook_has_no_findings(sound: Path) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found_where_it_is(fault: str, sound: Path, tmp_path: Path) -> None:
     rule, part, change, cell = FAULTS[fault]
-    found = check(altered(sound, tmp_path / "bad.xlsx", part, change))
+    found = check(altered(sound, tmp_path / "bad.xlsx", {part: change}))
     assert [f for f in found if f.rule == rule and f.part == part and f.cell == cell], [str(f) for f in found]
 
 
@@ -140,7 +128,7 @@ def test_what_we_write_keeps_every_rule(template: str, tmp_path: Path) -> None:
 
 
 def test_the_command(sound: Path, tmp_path: Path) -> None:
-    bad = altered(sound, tmp_path / "bad.xlsx", SHEET, replaced("<v>6.5</v>", "<v>NaN</v>"))
+    bad = altered(sound, tmp_path / "bad.xlsx", {SHEET: replaced("<v>6.5</v>", "<v>NaN</v>")})
     assert CliRunner().invoke(main, ["check", str(sound)]).exit_code == 0
     done = CliRunner().invoke(main, ["check", str(bad), "--json"])
     assert done.exit_code == 1
