@@ -30,7 +30,7 @@ from sheetconv.compile.program import (
     refuse_missing,
     where,
 )
-from sheetconv.compile.reference import schema
+from sheetconv.compile.reference import in_order, schema
 from sheetconv.compile.views import settle_views
 from sheetconv.compile.within import mark_whole
 from sheetconv.errors import ModelError, SheetconvError, UnsupportedOperator
@@ -199,14 +199,7 @@ class _Capture:
             _bounded(tensor)
 
     def _arguments(self, node: Any, target: str) -> tuple[Any, ...]:
-        declared = schema(target)
-        found = [d.default_value if d.has_default_value() else None for d in declared]
-        for i, value in enumerate(node.args):
-            found[i] = value
-        names = [d.name for d in declared]
-        for name, value in node.kwargs.items():
-            found[names.index(name)] = value
-        return tuple(self._plain(v) for v in found)
+        return tuple(self._plain(v) for v in in_order(schema(target), node.args, node.kwargs))
 
     def _plain(self, value: Any) -> Any:
         if isinstance(value, torch.fx.Node):

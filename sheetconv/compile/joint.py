@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from sheetconv.compile.reference import run
+from sheetconv.compile.reference import in_order, run
 from sheetconv.compile.views import settle_views
 from sheetconv.errors import ModelError, UnsupportedOperator
 from sheetconv.graph.expr import Read, substitute, tensors_read
@@ -234,12 +234,8 @@ class _Backward:
         return f"grad.{shown[0].name}" if shown else "back"
 
     def _arguments(self, node: Any, target: str) -> tuple[Any, ...]:
-        declared = list(node.target._schema.arguments)
-        found = [d.default_value if d.has_default_value() else None for d in declared]
-        names = [d.name for d in declared]
-        for at, value in [*enumerate(node.args), *((names.index(k), v) for k, v in node.kwargs.items())]:
-            found[at] = value
-        return tuple(self._plain(v) for v in found)
+        declared = node.target._schema.arguments
+        return tuple(self._plain(v) for v in in_order(declared, node.args, node.kwargs))
 
     def _plain(self, value: Any) -> Any:
         if isinstance(value, torch.fx.Node):

@@ -7,7 +7,7 @@ can name nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -108,6 +108,15 @@ def schema(target: str) -> list[Any]:
     """The arguments of an operator as torch declares them; of our own, none."""
     declared = getattr(overload(target), "_schema", None)
     return list(declared.arguments) if declared is not None else []
+
+
+def in_order(declared: Sequence[Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    """The arguments of a call in the order in which torch declares them, defaults filled in."""
+    found = [d.default_value if d.has_default_value() else None for d in declared]
+    names = [d.name for d in declared]
+    for at, value in [*enumerate(args), *((names.index(name), v) for name, v in kwargs.items())]:
+        found[at] = value
+    return found
 
 
 def run(operation: Operation, values: Mapping[Tensor, torch.Tensor]) -> Any:
